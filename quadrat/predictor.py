@@ -1,0 +1,85 @@
+"""What every model is to the rest of the house: a `Predictor` with a `Card`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from quadrat.shapes import Shape
+
+UNTRUSTED_NOTE = "Weights trained on rendered quadrats only: check every shape, then train on your own photographs."
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a reader must know of a weights file; lies beside it as ``<weights stem>.card.yaml``.
+
+    Attributes:
+        name: short name of the weights.
+        task: ``instances``, ``keypoints``, ``semantic`` or ``inpainting``.
+        labels: class names in the order of the network's outputs.
+        trained_on: the data in words; ``rendered quadrats`` for all that ships.
+        note: a sentence that goes on every overlay; empty if none is needed.
+        licence: SPDX name.
+    """
+
+    name: str
+    task: str
+    labels: tuple[str, ...]
+    trained_on: str = "unknown"
+    note: str = ""
+    licence: str = "AGPL-3.0-or-later"
+
+
+class Predictor(Protocol):
+    """A loaded model. Thread-unsafe: one a worker."""
+
+    @property
+    def card(self) -> Card: ...
+
+    def predict(self, image_rgb: NDArray[np.uint8], *, threshold: float | None = None) -> Sequence[Shape]:
+        """Find shapes.
+
+        Args:
+            image_rgb: uint8 ``[H, W, 3]``.
+            threshold: 0..1, the lowest score to return; ``None`` means the predictor's own.
+
+        Returns:
+            Shapes in pixels of `image_rgb`, best score first, inside the photo.
+        """
+        ...
+
+
+def card_path(weights: Path) -> Path:
+    """Where the card of a weights file or folder lies."""
+    return weights.with_name(f"{weights.stem}.card.yaml")
+
+
+def read_card(weights: Path) -> Card | None:
+    """Read the card beside `weights`; ``None`` where there is none.
+
+    Raises:
+        ValueError: the card holds an unknown key, or lacks one that is needed.
+    """
+    path = card_path(weights)
+    if not path.is_file():
+        return None
+    raw = yaml.safe_load(path.read_text("utf-8"))
+    known = {f.name for f in fields(Card)}
+    if not isinstance(raw, dict) or set(raw) - known or not {"name", "task", "labels"} <= set(raw):
+        raise ValueError(f"{path}: expected the keys name, task, labels and at most {sorted(known)}")
+    return Card(**{**raw, "labels": tuple(str(label) for label in raw["labels"])})
+
+
+def write_card(weights: Path, card: Card) -> Path:
+    """Write `card` beside `weights` and return its path."""
+    path = card_path(weights)
+    raw = {**asdict(card), "labels": list(card.labels)}
+    path.write_text(yaml.safe_dump(raw, sort_keys=False, allow_unicode=True), "utf-8")
+    return path
