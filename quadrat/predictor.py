@@ -41,7 +41,9 @@ class Predictor(Protocol):
     """A loaded model. Thread-unsafe: one a worker."""
 
     @property
-    def card(self) -> Card: ...
+    def card(self) -> Card:
+        """What the weights are."""
+        ...
 
     def predict(self, image_rgb: NDArray[np.uint8], *, threshold: float | None = None) -> Sequence[Shape]:
         """Find shapes.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,10 +173,12 @@ class Annotations:
 
     @property
     def instances(self) -> tuple[Instance, ...]:
+        """The instances among the shapes."""
         return tuple(s for s in self.shapes if isinstance(s, Instance))
 
     @property
     def keypoints(self) -> tuple[Keypoints, ...]:
+        """The keypoints among the shapes."""
         return tuple(s for s in self.shapes if isinstance(s, Keypoints))
 
 
@@ -193,7 +196,7 @@ def _read_only(attributes: Mapping[str, str]) -> Mapping[str, str]:
     return MappingProxyType({str(k): str(v) for k, v in attributes.items()})
 
 
-def _locked(array: NDArray) -> NDArray:
+def _locked(array: NDArray[Any]) -> NDArray[Any]:
     view = array.view()
     view.flags.writeable = False
     return view

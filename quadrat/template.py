@@ -3,11 +3,12 @@
 Built in:
 
 - ``corners``: the frame itself, points ``1`` to ``4``: top left, top right, bottom right, bottom left.
-- ``grid11x11``: the layout of the real CVAT projects: 117 points, an 11 x 11 lattice without its four corners, row by row from
-  the top left: 9 points, nine rows of 11, 9 points. Frame 1 m, cells 10 cm: 81 crossings and 36 string ends on the frame.
-- ``grid9x13``: what the written guides say: 117 crossings of 9 strings that run down (columns) and 13 that run across (rows),
-  evenly inside a 1 m frame: 10 cm between columns, 100 / 14 = 7.14 cm between rows. Which of the two numbers is the
-  rows the guides leave open; for 13 columns and 9 rows load a YAML file.
+- ``grid11x11``: the layout of the real CVAT projects: 117 points, an 11 x 11 lattice without its four corners, row by row
+  from the top left: 9 points, nine rows of 11, 9 points. Frame 1 m, cells 10 cm: 81 crossings and 36 string ends on the
+  frame.
+- ``grid9x13``: what the written guides say: 117 crossings of 9 strings that run down (columns) and 13 that run across
+  (rows), evenly inside a 1 m frame: 10 cm between columns, 100 / 14 = 7.14 cm between rows. Which of the two numbers is
+  the rows the guides leave open; for 13 columns and 9 rows load a YAML file.
 
 Any other layout comes from a file (`load`).
 """
@@ -22,9 +23,9 @@ from typing import Any
 
 import numpy as np
 import yaml
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from quadrat import cvat_labels
+from quadrat import cvat_labels, lattice
 
 BUILTIN = ("corners", "grid9x13", "grid11x11")
 SVG_MARGIN_PERCENT = 5.0
@@ -120,14 +121,14 @@ class Template:
 def load(name_or_path: str | Path, label: str | None = None) -> Template:
     """A built-in layout by name, or any other from a file.
 
-    - ``.yaml``: ``size_cm: [w, h]`` with ``lattice: {columns, rows, without_corners, on_frame}`` (the last two true or false,
-      default false: evenly inside the frame, all corners), or with ``points_cm: [[x, y], ...]``, to which ``lattice_rc`` may
-      be added; ``name``, ``label``, ``names`` and ``edges`` (pairs of names) are optional.
+    - ``.yaml``: ``size_cm: [w, h]`` with ``lattice: {columns, rows, without_corners, on_frame}`` (see `even_lattice`), or
+      with ``points_cm: [[x, y], ...]``, to which ``lattice_rc`` may be added; ``name``, ``label``, ``names`` and ``edges``
+      (pairs of names) are optional.
     - ``.npy``: ``[K, 2]`` places x, y in point order. All within 0..1: the places in the frame. Otherwise, as from a
       drawing: see below.
-    - ``.json``: CVAT's raw label JSON with one skeleton. Its picture is a drawing: what counts is the lattice. Where names and
-      lattice are those of a built-in layout, its places are taken; else every row and every column is made straight and the
-      outermost ones lie on a frame of 1 m.
+    - ``.json``: CVAT's raw label JSON with one skeleton. Its picture is a drawing: what counts is the lattice. Where names
+      and lattice are those of a built-in layout, its places are taken; else every row and every column is made straight
+      and the outermost ones lie on a frame of 1 m.
 
     Args:
         name_or_path: one of `BUILTIN`, or a file.
@@ -152,7 +153,7 @@ def load(name_or_path: str | Path, label: str | None = None) -> Template:
         raise ValueError(f"{path}: not a layout: {error}") from error
 
 
-def lattice(
+def even_lattice(
     name: str,
     columns: int,
     rows: int,
@@ -183,94 +184,30 @@ def lattice(
     cells = [(r, c) for r in range(rows) for c in range(columns) if (r, c) not in ends]
     steps = np.array([columns, rows]) + (-1 if on_frame else 1)
     uv = (np.array(cells)[:, ::-1] + (0 if on_frame else 1)) / steps
-    return Template(name, label, numbered(len(cells)), np.array(cells), uv, size_cm, neighbours(cells))
-
-
-def numbered(count: int) -> tuple[str, ...]:
-    """Point names ``"1"`` to ``str(count)``."""
-    return tuple(str(k + 1) for k in range(count))
-
-
-def neighbours(lattice_rc: ArrayLike) -> tuple[tuple[int, int], ...]:
-    """Pairs of indices, smaller first and in order, of points one step apart in a row or a column of ``[K, 2]`` cells."""
-    cells = [(int(r), int(c)) for r, c in np.asarray(lattice_rc)]
-    at = {cell: k for k, cell in enumerate(cells)}
-    steps = (at.get(cell) for r, c in cells for cell in ((r, c + 1), (r + 1, c)))
-    found = zip((k for k in range(len(cells)) for _ in range(2)), steps, strict=True)
-    return tuple(sorted((min(i, j), max(i, j)) for i, j in found if j is not None))
-
-
-def lattice_of(xy: ArrayLike) -> NDArray[np.int64]:
-    """Row and column of points that lie roughly on an upright lattice.
-
-    Each axis is cut where the sorted coordinates leave a wide gap: of all ways to part narrow gaps from wide ones, the
-    one with the greatest ratio between the two. Gaps below 1 % of the larger extent never count.
-
-    Args:
-        xy: ``[K, 2]`` finite, any unit.
-
-    Returns:
-        int64 ``[K, 2]``: ranks of row and column, from 0.
-
-    Raises:
-        ValueError: another shape, not finite, or two points in one cell (no lattice, or too crooked or turned).
-    """
-    places = np.asarray(xy, np.float64)
-    if places.ndim != 2 or places.shape[1:] != (2,) or not len(places) or not np.isfinite(places).all():
-        raise ValueError(f"places are {list(places.shape)}: expected finite [K, 2] with K >= 1")
-    noise = 0.01 * float(np.ptp(places, axis=0).max())
-    rc = np.stack([_ranks(places[:, 1], noise), _ranks(places[:, 0], noise)], axis=1)
-    cells, first, count = np.unique(rc, axis=0, return_index=True, return_counts=True)
-    if (count > 1).any():
-        crowded = int(first[count > 1][0])
-        raise ValueError(
-            f"{len(places)} places form no upright lattice: {len(cells)} cells, two points in that of point {crowded + 1}; "
-            "give row and column of each (lattice_rc) in a YAML file"
-        )
-    return rc
-
-
-def _ranks(values: NDArray[np.float64], noise: float) -> NDArray[np.int64]:
-    order = np.argsort(values, kind="stable")
-    gaps = np.diff(values[order])
-    ladder = np.concatenate([[noise], np.sort(gaps[gaps > noise])])
-    if len(ladder) == 1:
-        return np.zeros(len(values), np.int64)
-    cut = ladder[int(np.argmax(ladder[1:] / np.maximum(ladder[:-1], np.finfo(float).tiny)))]
-    ranks = np.empty(len(values), np.int64)
-    ranks[order] = np.concatenate([[0], np.cumsum(gaps > cut)])
-    return ranks
-
-
-def _straight(xy: NDArray[np.float64], rc: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Places 0..1 with each row and column at its mean, the outermost at 0 and 1 (at 0.5 where there is one only)."""
-    uv = np.full(xy.shape, 0.5)
-    for axis, ranks in enumerate((rc[:, 1], rc[:, 0])):
-        means = np.bincount(ranks, xy[:, axis]) / np.bincount(ranks)
-        if len(means) > 1:
-            uv[:, axis] = ((means - means[0]) / (means[-1] - means[0]))[ranks]
-    return uv
+    return Template(name, label, lattice.numbered(len(cells)), np.array(cells), uv, size_cm, lattice.neighbours(cells))
 
 
 def _builtin(name: str, label: str | None = None) -> Template:
     if name == "corners":
         rc = np.array([(0, 0), (0, 1), (1, 1), (1, 0)])
         loop = ((0, 1), (0, 3), (1, 2), (2, 3))
-        return Template(name, label or "quadrat_corner", numbered(4), rc, rc[:, ::-1].astype(np.float64), edges=loop)
+        return Template(
+            name, label or "quadrat_corner", lattice.numbered(4), rc, rc[:, ::-1].astype(np.float64), edges=loop
+        )
     if name == "grid11x11":
-        return lattice(name, 11, 11, label=label or "grid", without_corners=True, on_frame=True)
-    return lattice(name, 9, 13, label=label or "grid")
+        return even_lattice(name, 11, 11, label=label or "grid", without_corners=True, on_frame=True)
+    return even_lattice(name, 9, 13, label=label or "grid")
 
 
 def _from_drawing(
     name: str, label: str, names: tuple[str, ...], xy: NDArray[np.float64], edges: Sequence[tuple[int, int]] = ()
 ) -> Template:
-    rc = lattice_of(xy)
-    joined = tuple(edges) or neighbours(rc)
+    rc = lattice.lattice_of(xy)
+    joined = tuple(edges) or lattice.neighbours(rc)
     for known in map(_builtin, BUILTIN):
         if known.names == names and np.array_equal(known.lattice_rc, rc):
             return Template(known.name, label, names, rc, known.uv, known.size_cm, joined)
-    return Template(name, label, names, rc, _straight(xy, rc), edges=joined)
+    return Template(name, label, names, rc, lattice.straightened(xy, rc), edges=joined)
 
 
 def _from_cvat(path: Path, label: str | None) -> Template:
@@ -279,12 +216,13 @@ def _from_cvat(path: Path, label: str | None) -> Template:
 
 
 def _from_npy(path: Path, label: str | None) -> Template:
-    xy = np.asarray(np.load(path, allow_pickle=False), np.float64)
-    rc = lattice_of(xy)
-    names = numbered(len(xy))
+    with path.open("rb") as file:
+        xy = np.asarray(np.lib.format.read_array(file, allow_pickle=False), np.float64)
+    rc = lattice.lattice_of(xy)
+    names = lattice.numbered(len(xy))
     if xy.min() < 0 or xy.max() > 1:
         return _from_drawing(path.stem, label or "grid", names, xy)
-    return Template(path.stem, label or "grid", names, rc, xy, edges=neighbours(rc))
+    return Template(path.stem, label or "grid", names, rc, xy, edges=lattice.neighbours(rc))
 
 
 def _from_yaml(path: Path, label: str | None) -> Template:
@@ -296,14 +234,14 @@ def _from_yaml(path: Path, label: str | None) -> Template:
     width, height = (float(side) for side in raw.get("size_cm", (100, 100)))
     if "lattice" in raw:
         _check_keys(raw["lattice"], _LATTICE_KEYS, "lattice")
-        made = lattice(name, **{"columns": 0, "rows": 0, **raw["lattice"]}, label=label, size_cm=(width, height))
+        made = even_lattice(name, **{"columns": 0, "rows": 0, **raw["lattice"]}, label=label, size_cm=(width, height))
         rc, uv = made.lattice_rc, made.uv
     else:
         xy = np.array(raw["points_cm"], np.float64)
-        rc = np.array(raw["lattice_rc"], np.int64) if "lattice_rc" in raw else lattice_of(xy)
+        rc = np.array(raw["lattice_rc"], np.int64) if "lattice_rc" in raw else lattice.lattice_of(xy)
         uv = xy / (width, height)
-    names = tuple(str(point) for point in raw.get("names", numbered(len(uv))))
-    edges = _named_edges(raw["edges"], names) if "edges" in raw else neighbours(rc)
+    names = tuple(str(point) for point in raw.get("names", lattice.numbered(len(uv))))
+    edges = _named_edges(raw["edges"], names) if "edges" in raw else lattice.neighbours(rc)
     return Template(name, label, names, rc, uv, (width, height), edges)
 
 

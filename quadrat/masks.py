@@ -1,0 +1,486 @@
+"""Masks, outlines and run lengths, on box crops.
+
+One rasteriser (`rings_to_mask`) and one outline tracer (`mask_to_parts`) rule the whole project. A pixel belongs to a
+polygon if its centre does; an exact outline runs along pixel edges, so that drawing it again gives the mask back.
+
+A *ring* is float64 ``[N, 2]``, x and y in px, closed without repeating its first point. A *part* is a list of rings:
+the outer one, then its holes. An object may have several parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from quadrat.shapes import Box, Instance
+
+Ring = NDArray[np.float64]
+Part = list[Ring]
+Mask = NDArray[np.bool_]
+
+
+# ---------------------------------------------------------------------------------------------- polygon -> mask
+
+
+def rings_to_mask(rings: Sequence[ArrayLike], xyxy_px: Box) -> Mask:
+    """Fill `rings` by the even-odd rule: a pixel is set if its centre lies inside an odd number of rings.
+
+    Every edge toggles, in each pixel row whose centre line it crosses, all pixels to the right of the crossing.
+
+    Args:
+        rings: rings in photo pixels, any real coordinates, in any order and direction.
+        xyxy_px: the window to draw, whole pixels, end exclusive.
+
+    Returns:
+        bool ``[y1 - y0, x1 - x0]``.
+
+    Raises:
+        ValueError: a ring is not ``[N, 2]`` or not finite.
+    """
+    x0, y0, x1, y1 = xyxy_px
+    width, height = x1 - x0, y1 - y0
+    toggles = np.zeros((height, width + 1), np.uint8)
+    for ring in rings:
+        start = _as_ring(ring) - (x0, y0)
+        if len(start) > 2:
+            _toggle_edges(toggles, start, np.roll(start, -1, axis=0))
+    return np.bitwise_xor.accumulate(toggles[:, :width], axis=1).view(np.bool_)
+
+
+def _toggle_edges(toggles: NDArray[np.uint8], start: Ring, end: Ring) -> None:
+    height, last = toggles.shape[0], toggles.shape[1] - 1
+    low = np.minimum(start[:, 1], end[:, 1])
+    high = np.maximum(start[:, 1], end[:, 1])
+    first_row = np.clip(np.ceil(low - 0.5), 0, height).astype(np.int64)
+    end_row = np.clip(np.ceil(high - 0.5), 0, height).astype(np.int64)
+    count = end_row - first_row
+    edge = np.repeat(np.arange(len(start)), count)
+    row = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + first_row[edge]
+    slope = (end[edge, 0] - start[edge, 0]) / (end[edge, 1] - start[edge, 1])
+    x = start[edge, 0] + (row + 0.5 - start[edge, 1]) * slope
+    column = np.clip(np.ceil(x - 0.5), 0, last).astype(np.int64)
+    np.bitwise_xor.at(toggles, (row, column), 1)
+
+
+def _as_ring(ring: ArrayLike) -> Ring:
+    points = np.asarray(ring, np.float64)
+    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
+        raise ValueError(f"ring is {list(points.shape)}: expected finite float64[N, 2] of x and y in px")
+    return points
+
+
+# ---------------------------------------------------------------------------------------------- mask -> polygon
+
+
+def mask_to_parts(mask: Mask, origin_xy: tuple[int, int] = (0, 0)) -> list[Part]:
+    """Trace the exact outlines of `mask` along pixel edges.
+
+    Pixels that touch at a corner belong to one part (8-connected); holes are 4-connected. Outer rings run clockwise as
+    seen on the screen, holes counter-clockwise.
+
+    Args:
+        mask: bool ``[h, w]``.
+        origin_xy: photo pixel of the mask's top-left corner.
+
+    Returns:
+        One part for each connected component, largest outer ring first; empty for an empty mask.
+    """
+    corners, next_corner = _link_corners(mask)
+    _, components = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
+    outers: dict[int, Ring] = {}
+    holes: dict[int, list[Ring]] = {}
+    for cycle in _cycles(next_corner):
+        ring = corners[cycle]
+        x, y = ring[0]  # topmost, then leftmost: an outer ring has its part below right of it, a hole above
+        if y < mask.shape[0] and x < mask.shape[1] and mask[y, x]:
+            outers[int(components[y, x])] = ring.astype(np.float64) + origin_xy
+        else:
+            holes.setdefault(int(components[y - 1, x]), []).append(ring.astype(np.float64) + origin_xy)
+    parts = [[ring, *holes.get(number, [])] for number, ring in outers.items()]
+    return sorted(parts, key=lambda part: -abs(signed_area(part[0])))
+
+
+_TL, _TR, _BL, _BR = 1, 2, 4, 8  # the four pixels round a lattice point, as bits
+_FALLING, _RISING = _TL | _BR, _TR | _BL  # two pixels that touch diagonally: two rings pass the point
+_RINGS_AT = np.zeros(16, np.int64)
+_RINGS_AT[[1, 2, 4, 8, 7, 11, 13, 14]] = 1
+_RINGS_AT[[_FALLING, _RISING]] = 2
+
+
+def _link_corners(mask: Mask) -> tuple[NDArray[np.int64], list[int]]:
+    """Find every corner of the outlines, in reading order, and which corner follows it along its ring.
+
+    In a lattice row the corners pair up as the ends of horizontal edges, in a column as the ends of vertical ones.
+    Where pixels touch only diagonally the corner is there twice: first the copy with the edge to its left, then the
+    copy with the edge to its right.
+    """
+    padded = np.pad(mask, 1).view(np.uint8)
+    code = padded[:-1, :-1] * _TL | padded[:-1, 1:] * _TR | padded[1:, :-1] * _BL | padded[1:, 1:] * _BR
+    y, x = np.nonzero(_RINGS_AT[code])
+    rings = _RINGS_AT[code[y, x]]
+    y, x = np.repeat(y, rings), np.repeat(x, rings)
+    kind = code[y, x]
+    index = np.arange(len(x))
+    across = index ^ 1
+    second = np.r_[False, (y[1:] == y[:-1]) & (x[1:] == x[:-1])] if len(x) else np.zeros(0, bool)
+    # 8-connected: the ring keeps to the empty pixels, so on a falling diagonal left goes with below, right with above.
+    by_column = np.lexsort((second ^ (kind == _FALLING), y, x))
+    along = np.empty_like(index)
+    along[by_column] = by_column[across]
+    # With the part on the right hand, edges over it run rightwards and edges under it leftwards.
+    left_end = index & ~1
+    over = (kind[left_end] & _BR) > 0
+    leaves_across = over == (index == left_end)
+    return np.stack([x, y], 1), np.where(leaves_across, across, along).tolist()
+
+
+def _cycles(following: list[int]) -> list[list[int]]:
+    seen = bytearray(len(following))
+    cycles = []
+    for first in range(len(following)):
+        cycle, corner = [], first
+        while not seen[corner]:
+            seen[corner] = 1
+            cycle.append(corner)
+            corner = following[corner]
+        if cycle:
+            cycles.append(cycle)
+    return cycles
+
+
+def instance_to_parts(instance: Instance) -> list[Part]:
+    """Exact outlines of an instance in photo pixels, see `mask_to_parts`."""
+    return mask_to_parts(instance.mask, instance.xyxy_px[:2])
+
+
+# ---------------------------------------------------------------------------------------------- rings
+
+
+def signed_area(ring: ArrayLike) -> float:
+    """Area in px2; positive for a ring that runs clockwise as seen on the screen."""
+    points = _as_ring(ring)
+    following = np.roll(points, -1, axis=0)
+    return float(np.sum(points[:, 0] * following[:, 1] - following[:, 0] * points[:, 1]) / 2)
+
+
+def simplify(ring: ArrayLike, min_iou: float = 0.99) -> Ring:
+    """Drop points (Douglas-Peucker) as long as the filled ring keeps an IoU of `min_iou` with the filled original.
+
+    Args:
+        ring: the exact outline.
+        min_iou: 0..1, both filled on pixels.
+
+    Returns:
+        A ring of at least 3 points; the original where no simpler one is close enough.
+    """
+    exact = _as_ring(ring)
+    box = _bounds([exact])
+    filled = rings_to_mask([exact], box)
+    area = int(np.count_nonzero(filled))
+    if area == 0:
+        return exact
+    length = float(np.hypot(*(np.roll(exact, -1, axis=0) - exact).T).sum())
+    tolerance = max(1.0, 4 * (1 - min_iou) * area / length)
+    while tolerance > 0.3:
+        simple = _douglas_peucker(exact, tolerance)
+        if len(simple) >= 3 and _mask_iou(filled, rings_to_mask([simple], box)) >= min_iou:
+            return simple
+        tolerance *= 0.6
+    return exact
+
+
+def _douglas_peucker(ring: Ring, tolerance: float) -> Ring:
+    return cv2.approxPolyDP(ring.astype(np.float32), tolerance, closed=True)[:, 0].astype(np.float64)
+
+
+def _mask_iou(a: Mask, b: Mask) -> float:
+    return int(np.count_nonzero(a & b)) / max(int(np.count_nonzero(a | b)), 1)
+
+
+def join_parts(parts: Sequence[Part]) -> Ring:
+    """Join all rings of an object into one ring by bridges of no width that are walked both ways.
+
+    A format with one ring an object (YOLO's segments) can so carry holes and parts: filled by the even-odd rule the
+    joined ring gives the same mask. Each ring is spliced in at the pair of points that lie nearest each other.
+
+    Args:
+        parts: as `mask_to_parts` gives them; at least one ring.
+
+    Returns:
+        float64 ``[N, 2]``.
+
+    Raises:
+        ValueError: there is no ring.
+    """
+    rings = [_as_ring(ring) for part in parts for ring in part]
+    if not rings:
+        raise ValueError("parts is empty: expected at least one ring")
+    joined = rings[0]
+    for ring in rings[1:]:
+        at, to = _nearest_points(joined, ring)
+        joined = np.concatenate([joined[: at + 1], np.roll(ring, -to, axis=0), ring[to : to + 1], joined[at:]])
+    return joined
+
+
+def _nearest_points(a: Ring, b: Ring, most: int = 400) -> tuple[int, int]:
+    step_a, step_b = -(-len(a) // most), -(-len(b) // most)  # a bridge need not be the shortest
+    gaps = np.square(a[::step_a, None] - b[None, ::step_b]).sum(-1)
+    i, j = np.unravel_index(int(gaps.argmin()), gaps.shape)
+    return int(i) * step_a, int(j) * step_b
+
+
+# ---------------------------------------------------------------------------------------------- instances
+
+
+def instance_from_mask(
+    label: str,
+    mask: Mask,
+    origin_xy: tuple[int, int] = (0, 0),
+    score: float = 1.0,
+    attributes: Mapping[str, str] | None = None,
+) -> Instance | None:
+    """Trim `mask` to its pixels; ``None`` if it has none.
+
+    Args:
+        label: class name.
+        mask: bool ``[h, w]``, a full frame or any crop.
+        origin_xy: photo pixel of the mask's top-left corner.
+        score: 0..1.
+        attributes: extra facts.
+    """
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not len(rows):
+        return None
+    columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
+    y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    dx, dy = origin_xy
+    box = (x0 + dx, y0 + dy, x1 + dx, y1 + dy)
+    return Instance(label, box, mask[y0:y1, x0:x1].copy(), score, attributes or {})
+
+
+def instance_from_rings(
+    label: str,
+    rings: Sequence[ArrayLike],
+    size_wh: tuple[int, int] | None = None,
+    score: float = 1.0,
+    attributes: Mapping[str, str] | None = None,
+) -> Instance | None:
+    """Fill rings (even-odd) into an instance, cut at the photo's border; ``None`` if no pixel's centre lies inside.
+
+    Args:
+        label: class name.
+        rings: outer rings and holes, photo pixels.
+        size_wh: the photo's size; ``None`` leaves the shape as it is.
+        score: 0..1.
+        attributes: extra facts.
+    """
+    drawn = [r for r in (_as_ring(ring) for ring in rings) if len(r) > 2]
+    if not drawn:
+        return None
+    box = _bounds(drawn)
+    if size_wh is not None:
+        box = _intersect(box, (0, 0, *size_wh))
+    if box[0] >= box[2] or box[1] >= box[3]:
+        return None
+    return instance_from_mask(label, rings_to_mask(drawn, box), box[:2], score, attributes)
+
+
+def clip(instance: Instance, size_wh: tuple[int, int]) -> Instance | None:
+    """Cut an instance at the photo's border and trim it; ``None`` if nothing is left inside."""
+    x0, y0, x1, y1 = box = _intersect(instance.xyxy_px, (0, 0, *size_wh))
+    if x0 >= x1 or y0 >= y1:
+        return None
+    return instance_from_mask(instance.label, window(instance, box), (x0, y0), instance.score, instance.attributes)
+
+
+def window(instance: Instance, xyxy_px: Box) -> Mask:
+    """The instance's pixels in a window: bool ``[y1 - y0, x1 - x0]``, false outside its own box."""
+    x0, y0, x1, y1 = xyxy_px
+    result = np.zeros((y1 - y0, x1 - x0), np.bool_)
+    ax0, ay0, ax1, ay1 = _intersect(instance.xyxy_px, xyxy_px)
+    if ax0 < ax1 and ay0 < ay1:
+        ox, oy = instance.xyxy_px[:2]
+        result[ay0 - y0 : ay1 - y0, ax0 - x0 : ax1 - x0] = instance.mask[ay0 - oy : ay1 - oy, ax0 - ox : ax1 - ox]
+    return result
+
+
+def paste(instance: Instance, full_mask: Mask) -> None:
+    """Set the instance's pixels in a full-frame bool mask ``[H, W]``; what lies outside is cut."""
+    height, width = full_mask.shape
+    x0, y0, x1, y1 = box = _intersect(instance.xyxy_px, (0, 0, width, height))
+    if x0 < x1 and y0 < y1:
+        full_mask[y0:y1, x0:x1] |= window(instance, box)
+
+
+def to_full_mask(instance: Instance, size_wh: tuple[int, int]) -> Mask:
+    """The instance as a full-frame mask bool ``[H, W]``. For tests and small images: costs a frame a shape."""
+    return window(instance, (0, 0, *size_wh))
+
+
+def overlap_px(a: Instance, b: Instance) -> int:
+    """Number of pixels that two instances share."""
+    x0, y0, x1, y1 = box = _intersect(a.xyxy_px, b.xyxy_px)
+    if x0 >= x1 or y0 >= y1:
+        return 0
+    return int(np.count_nonzero(window(a, box) & window(b, box)))
+
+
+def iou(a: Instance, b: Instance) -> float:
+    """Intersection over union, 0..1; 0 for two empty masks."""
+    shared = overlap_px(a, b)
+    return shared / max(a.area_px + b.area_px - shared, 1)
+
+
+def ios(a: Instance, b: Instance) -> float:
+    """Intersection over the smaller of the two, 0..1."""
+    return overlap_px(a, b) / max(min(a.area_px, b.area_px), 1)
+
+
+def _bounds(rings: Sequence[Ring]) -> Box:
+    points = np.concatenate(list(rings))
+    x0, y0 = np.floor(points.min(0)).astype(int)
+    x1, y1 = np.ceil(points.max(0)).astype(int)
+    return int(x0), int(y0), max(int(x1), int(x0) + 1), max(int(y1), int(y0) + 1)
+
+
+def _intersect(a: Box, b: Box) -> Box:
+    return max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
+
+
+# ---------------------------------------------------------------------------------------------- run lengths
+
+
+def runs_of(bits: Mask) -> NDArray[np.int64]:
+    """Run lengths of a flat bool array, beginning with the (perhaps empty) run of false."""
+    edges = np.flatnonzero(bits[1:] != bits[:-1]) + 1
+    first: list[int] = [0, 0] if len(bits) and bits[0] else [0]
+    return np.diff(np.concatenate([np.array(first, np.int64), edges, np.array([len(bits)], np.int64)]))
+
+
+def runs_to_bits(runs: ArrayLike) -> Mask:
+    """Flat bool array of run lengths that begin with the run of false."""
+    lengths = np.asarray(runs, np.int64)
+    bits: Mask = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+    return bits
+
+
+def rle_encode(instance: Instance, size_wh: tuple[int, int]) -> dict[str, object]:
+    """COCO's compressed run-length encoding of the whole photo, made from the box crop alone.
+
+    Args:
+        instance: what lies outside the photo is cut.
+        size_wh: the photo's size.
+
+    Returns:
+        ``{"size": [H, W], "counts": str}`` as pycocotools reads it (column-major runs).
+    """
+    width, height = size_wh
+    x0, y0, x1, y1 = box = _intersect(instance.xyxy_px, (0, 0, width, height))
+    if x0 >= x1 or y0 >= y1:
+        return {"size": [height, width], "counts": _counts_to_text(np.array([width * height]))}
+    columns = window(instance, box).T
+    framed = np.zeros((x1 - x0, y1 - y0 + 2), np.int8)
+    framed[:, 1:-1] = columns
+    change = np.diff(framed, axis=1)
+    start_col, start = np.nonzero(change == 1)
+    end_col, end = np.nonzero(change == -1)
+    starts = (start_col + x0) * height + start + y0
+    ends = (end_col + x0) * height + end + y0
+    joined = starts[1:] != ends[:-1]  # a run that goes on at the top of the next column
+    edges = np.stack([starts[np.r_[True, joined]], ends[np.r_[joined, True]]], 1).ravel() if len(starts) else starts
+    runs = np.diff(np.r_[0, edges, width * height])
+    if len(runs) > 1 and runs[-1] == 0:
+        runs = runs[:-1]
+    return {"size": [height, width], "counts": _counts_to_text(runs)}
+
+
+def rle_decode(
+    rle: Mapping[str, object], label: str, score: float = 1.0, attributes: Mapping[str, str] | None = None
+) -> Instance | None:
+    """Read COCO run lengths, compressed text or a plain list; ``None`` if no pixel is set.
+
+    Raises:
+        ValueError: the runs do not add up to the photo's size.
+    """
+    size, counts = rle.get("size"), rle.get("counts")
+    if not isinstance(size, Sequence) or len(size) != 2 or not isinstance(counts, (str, bytes, Sequence)):
+        raise ValueError("rle: expected {'size': [H, W], 'counts': text or list}")
+    height, width = int(size[0]), int(size[1])
+    runs = _text_to_counts(counts) if isinstance(counts, (str, bytes)) else np.asarray(counts, np.int64)
+    if (runs < 0).any() or int(runs.sum()) != height * width:
+        raise ValueError(f"rle: runs add up to {int(runs.sum())} px, expected {height} x {width} = {height * width}")
+    edges = np.cumsum(runs)
+    starts, ends = edges[:-1:2], edges[1::2]
+    starts = starts[: len(ends)]
+    starts, ends = starts[ends > starts], ends[ends > starts]
+    if not len(starts):
+        return None
+    x0, x1 = int(starts[0] // height), int((ends[-1] - 1) // height) + 1
+    columns = np.zeros((x1 - x0) * height + 1, np.int8)
+    np.add.at(columns, starts - x0 * height, 1)
+    np.add.at(columns, ends - x0 * height, -1)
+    mask = np.cumsum(columns[:-1], dtype=np.int8).astype(bool).reshape(x1 - x0, height).T
+    return instance_from_mask(label, mask, (x0, 0), score, attributes)
+
+
+def _counts_to_text(runs: NDArray[np.int64]) -> str:
+    """COCO's text: from the fourth run on the difference to the run before last; 5 bits a character, low first."""
+    values = runs.astype(np.int64)
+    values[3:] -= runs[1:-2]
+    text = bytearray()
+    for value in values.tolist():
+        while True:
+            bits = value & 31
+            value >>= 5
+            more = value != (-1 if bits & 16 else 0)
+            text.append(48 + bits + (32 if more else 0))
+            if not more:
+                break
+    return text.decode("ascii")
+
+
+def _text_to_counts(text: str | bytes) -> NDArray[np.int64]:
+    raw = text.encode("ascii") if isinstance(text, str) else text
+    runs: list[int] = []
+    value = shift = 0
+    for byte in raw:
+        bits = byte - 48
+        if not 0 <= bits < 64:
+            raise ValueError(f"rle: byte {byte} is not part of COCO's text")
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            value -= (1 << shift) if bits & 16 else 0
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    if shift:
+        raise ValueError("rle: the text ends in the middle of a number")
+    return np.array(runs, np.int64)
+
+
+# ---------------------------------------------------------------------------------------------- CVAT
+
+
+def mask_to_cvat(instance: Instance) -> list[int]:
+    """CVAT's mask list: the 0/1 pixels of the inclusive box, row-major, then xtl, ytl, xbr, ybr."""
+    x0, y0, x1, y1 = instance.xyxy_px
+    return [*instance.mask.view(np.uint8).ravel().tolist(), x0, y0, x1 - 1, y1 - 1]
+
+
+def mask_from_cvat(values: Sequence[float], label: str, score: float = 1.0) -> Instance | None:
+    """Read CVAT's mask list; ``None`` if no pixel is set.
+
+    Raises:
+        ValueError: the number of pixels is not that of the box.
+    """
+    if len(values) < 5:
+        raise ValueError(f"mask has {len(values)} numbers: expected the pixels of a box and its 4 edges")
+    x0, y0, x1, y1 = (int(v) for v in values[-4:])
+    height, width = y1 - y0 + 1, x1 - x0 + 1
+    if height < 1 or width < 1 or len(values) - 4 != height * width:
+        raise ValueError(f"mask has {len(values) - 4} pixels: expected {width} x {height} of box {(x0, y0, x1, y1)}")
+    pixels = np.asarray(values[:-4]).astype(bool).reshape(height, width)
+    return instance_from_mask(label, pixels, (x0, y0), score)
