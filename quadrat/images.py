@@ -113,19 +113,20 @@ def _opened(source: bytes | Path, max_pixels: int) -> Iterator[Image.Image]:
     except UnidentifiedImageError as error:
         raise ImageError("these bytes are no photo: expected a JPEG, PNG, TIFF, BMP, WebP or GIF file") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"the photo is too large: at most {max_pixels} px are accepted") from error
+        raise ImageError(f"the photo is too large ({error}): at most {max_pixels} px are accepted") from error
     except FileNotFoundError as error:
         raise ImageError("there is no such file") from error
-    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, EOFError, ... on bad bytes
+    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, EOFError, ... on bad bytes
         raise ImageError(f"the photo is damaged or cut short ({error}): save it again") from error
 
 
 def _decode_jpeg(data: bytes) -> Rgb | None:
     """libjpeg-turbo, about 3 times as fast as Pillow; ``None`` leaves the file (and its error) to Pillow."""
     try:
-        return simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
+        pixels: Rgb = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
     except ValueError:
         return None
+    return pixels
 
 
 def _to_rgb(image: Image.Image) -> Rgb:

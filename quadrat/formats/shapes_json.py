@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +80,10 @@ def _shape_to_dict(shape: Shape) -> dict[str, object]:
 def _shape_from_dict(raw: Mapping[str, object]) -> Shape:
     if not isinstance(raw, Mapping):
         raise TypeError(f"a shape is {type(raw).__name__}: expected an object")
-    return _READERS[str(raw["type"])](raw)
+    reader = _READERS.get(str(raw["type"]))
+    if reader is None:
+        raise ValueError(f"type is {raw['type']!r}: expected one of {', '.join(_READERS)}")
+    return reader(raw)
 
 
 def _read_instance(raw: Mapping[str, object]) -> Instance:
@@ -112,7 +115,7 @@ def _read_keypoints(raw: Mapping[str, object]) -> Keypoints:
     )
 
 
-_READERS = {"instance": _read_instance, "keypoints": _read_keypoints}
+_READERS: dict[str, Callable[[Mapping[str, object]], Shape]] = {"instance": _read_instance, "keypoints": _read_keypoints}
 
 
 def _score(raw: Mapping[str, object]) -> float:
