@@ -23,8 +23,8 @@ def neighbours(lattice_rc: ArrayLike) -> tuple[tuple[int, int], ...]:
 def lattice_of(xy: ArrayLike) -> NDArray[np.int64]:
     """Row and column of points that lie roughly on an upright lattice.
 
-    Each axis is cut where the sorted coordinates leave a wide gap: of all ways to part narrow gaps from wide ones, the
-    one with the greatest ratio between the two. Gaps below 1 % of the larger extent never count.
+    Each axis is cut where the sorted coordinates leave a gap that is wide: at least 0.4 of the widest. Gaps far below what
+    the points would leave in a single row (0.3 of the larger extent divided by K) never count.
 
     Args:
         xy: ``[K, 2]`` finite, any unit.
@@ -38,7 +38,7 @@ def lattice_of(xy: ArrayLike) -> NDArray[np.int64]:
     places = np.asarray(xy, np.float64)
     if places.ndim != 2 or places.shape[1:] != (2,) or not len(places) or not np.isfinite(places).all():
         raise ValueError(f"places are {list(places.shape)}: expected finite [K, 2] with K >= 1")
-    noise = 0.01 * float(np.ptp(places, axis=0).max())
+    noise = 0.3 * float(np.ptp(places, axis=0).max()) / len(places)
     rc = np.stack([_ranks(places[:, 1], noise), _ranks(places[:, 0], noise)], axis=1)
     cells, first, count = np.unique(rc, axis=0, return_index=True, return_counts=True)
     if (count > 1).any():
@@ -53,12 +53,9 @@ def lattice_of(xy: ArrayLike) -> NDArray[np.int64]:
 def _ranks(values: NDArray[np.float64], noise: float) -> NDArray[np.int64]:
     order = np.argsort(values, kind="stable")
     gaps = np.diff(values[order])
-    ladder = np.concatenate([[noise], np.sort(gaps[gaps > noise])])
-    if len(ladder) == 1:
-        return np.zeros(len(values), np.int64)
-    cut = ladder[int(np.argmax(ladder[1:] / np.maximum(ladder[:-1], np.finfo(float).tiny)))]
-    ranks = np.empty(len(values), np.int64)
-    ranks[order] = np.concatenate([[0], np.cumsum(gaps > cut)])
+    wide = gaps > max(noise, 0.4 * float(gaps.max(initial=0.0)))
+    ranks = np.zeros(len(values), np.int64)
+    ranks[order[1:]] = np.cumsum(wide)
     return ranks
 
 

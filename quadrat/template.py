@@ -3,9 +3,9 @@
 Built in:
 
 - ``corners``: the frame itself, points ``1`` to ``4``: top left, top right, bottom right, bottom left.
-- ``grid11x11``: the layout of the real CVAT projects: 117 points, an 11 x 11 lattice without its four corners, row by row
-  from the top left: 9 points, nine rows of 11, 9 points. Frame 1 m, cells 10 cm: 81 crossings and 36 string ends on the
-  frame.
+- ``grid11x11``: the layout of the real CVAT projects: 117 points, an 11 x 11 lattice without its four corners, row by
+  row from the top left: 9 points, nine rows of 11, 9 points. Frame 1 m, cells 10 cm: 81 crossings and 36 string ends
+  on the frame.
 - ``grid9x13``: what the written guides say: 117 crossings of 9 strings that run down (columns) and 13 that run across
   (rows), evenly inside a 1 m frame: 10 cm between columns, 100 / 14 = 7.14 cm between rows. Which of the two numbers is
   the rows the guides leave open; for 13 columns and 9 rows load a YAML file.
@@ -121,14 +121,14 @@ class Template:
 def load(name_or_path: str | Path, label: str | None = None) -> Template:
     """A built-in layout by name, or any other from a file.
 
-    - ``.yaml``: ``size_cm: [w, h]`` with ``lattice: {columns, rows, without_corners, on_frame}`` (see `even_lattice`), or
-      with ``points_cm: [[x, y], ...]``, to which ``lattice_rc`` may be added; ``name``, ``label``, ``names`` and ``edges``
-      (pairs of names) are optional.
+    - ``.yaml``: ``size_cm: [w, h]`` with ``lattice: {columns, rows, without_corners, on_frame}`` (see `even_lattice`),
+      or with ``points_cm: [[x, y], ...]``, to which ``lattice_rc`` may be added; ``name``, ``label``, ``names`` and
+      ``edges`` (pairs of names) are optional.
     - ``.npy``: ``[K, 2]`` places x, y in point order. All within 0..1: the places in the frame. Otherwise, as from a
       drawing: see below.
-    - ``.json``: CVAT's raw label JSON with one skeleton. Its picture is a drawing: what counts is the lattice. Where names
-      and lattice are those of a built-in layout, its places are taken; else every row and every column is made straight
-      and the outermost ones lie on a frame of 1 m.
+    - ``.json``: CVAT's raw label JSON with one skeleton. Its picture is a drawing: what counts is the lattice. Where
+      names and lattice are those of a built-in layout, its places are taken; else every row and every column is made
+      straight and the outermost ones lie on a frame of 1 m.
 
     Args:
         name_or_path: one of `BUILTIN`, or a file.
