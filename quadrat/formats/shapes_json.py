@@ -115,7 +115,10 @@ def _read_keypoints(raw: Mapping[str, object]) -> Keypoints:
     )
 
 
-_READERS: dict[str, Callable[[Mapping[str, object]], Shape]] = {"instance": _read_instance, "keypoints": _read_keypoints}
+_READERS: dict[str, Callable[[Mapping[str, object]], Shape]] = {
+    "instance": _read_instance,
+    "keypoints": _read_keypoints,
+}
 
 
 def _score(raw: Mapping[str, object]) -> float:
