@@ -55,7 +55,7 @@ install_system_packages() {
 }
 
 announce() {
-    say "Setting up .venv: about 235 packages, 3.2 GB to download, 6.8 GB on disk; 1 to 5 minutes on a fast line."
+    say "Setting up .venv: about 235 packages, 3.3 GB to download, 6.9 GB on disk; half a minute to a few minutes on a fast line."
     say "Most of it is PyTorch with CUDA, which runs on the CPU too."
     if [[ -z $backend ]] && ! command -v nvidia-smi >/dev/null; then
         say "This machine has no NVIDIA GPU: 'make setup TORCH_BACKEND=cpu' takes PyTorch's much smaller CPU builds"
@@ -89,7 +89,7 @@ install() {
     [[ -z $backend ]] || options=(--torch-backend "$backend")
     "$uv" pip install --python .venv/bin/python "${options[@]}" \
         --override overrides.txt --constraint constraints.txt --editable '.[all]' ||
-        fail "the packages could not be installed (see above)${backend:+; without TORCH_BACKEND=$backend (and .venv) the default index serves}"
+        fail "the packages could not be installed (see above)${backend:+; without TORCH_BACKEND=$backend the default index serves}"
 }
 
 [[ $(wanted) != "$(cat "$stamp" 2>/dev/null || true)" ]] || exit 0
