@@ -1,0 +1,48 @@
+"""ultralytics as this project uses it: no downloads, no installs, no telemetry, no change of the user's settings.
+
+Import it before ultralytics, and after the command line is parsed.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+
+def quiet(*, online: bool = False) -> None:
+    """Set the environment that ultralytics reads when it is imported. What the user has set stays."""
+    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "true")  # checkpoints are opened with weights_only=True
+    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))  # ultralytics would take 1, slow on a processor
+    if not online:
+        os.environ.setdefault("YOLO_OFFLINE", "true")
+    from ultralytics.utils import SETTINGS
+
+    loggers = {"tensorboard": True, "mlflow": bool(os.environ.get("MLFLOW_TRACKING_URI")), "sync": False}
+    for key in ("clearml", "comet", "dvc", "raytune", "wandb"):
+        loggers[key] = False
+    dict.update(SETTINGS, loggers)  # not SETTINGS.update: that would write the user's settings file
+
+
+def fetch_weights(name: str) -> str:
+    """A weights file by path, or by a name that ultralytics downloads.
+
+    Raises:
+        FileNotFoundError: it is neither here nor to be had; the message says what to do.
+    """
+    from ultralytics.utils.downloads import attempt_download_asset
+
+    try:
+        path = attempt_download_asset(name)
+    except Exception as error:  # whatever a network can do wrong
+        raise _not_found(name, error) from error
+    if not os.path.isfile(path):
+        raise _not_found(name, "no such file")
+    return str(path)
+
+
+def _not_found(name: str, reason: Any) -> FileNotFoundError:
+    return FileNotFoundError(
+        f"pretrained={name!r} is not a file here and could not be downloaded ({reason}): download it where there is a "
+        "network, then give pretrained=PATH; or give pretrained= to train from scratch"
+    )
