@@ -339,6 +339,29 @@ def ios(a: Instance, b: Instance) -> float:
     return overlap_px(a, b) / max(min(a.area_px, b.area_px), 1)
 
 
+def unite(
+    instances: Sequence[Instance], score: float | None = None, attributes: Mapping[str, str] | None = None
+) -> Instance | None:
+    """One instance of all pixels of several; ``None`` for none.
+
+    Args:
+        instances: their first one gives the label.
+        score: 0..1; default: the highest of them.
+        attributes: default: those of the first.
+    """
+    if not instances:
+        return None
+    boxes = np.array([instance.xyxy_px for instance in instances])
+    (x0, y0), (x1, y1) = boxes[:, :2].min(0).tolist(), boxes[:, 2:].max(0).tolist()
+    mask = np.zeros((y1 - y0, x1 - x0), np.bool_)
+    for instance in instances:
+        ax0, ay0, ax1, ay1 = instance.xyxy_px
+        mask[ay0 - y0 : ay1 - y0, ax0 - x0 : ax1 - x0] |= instance.mask
+    best = max(instance.score for instance in instances) if score is None else score
+    facts = instances[0].attributes if attributes is None else attributes
+    return Instance(instances[0].label, (x0, y0, x1, y1), mask, best, facts)
+
+
 def _bounds(rings: Sequence[Ring]) -> Box:
     points = np.concatenate(list(rings))
     x0, y0 = np.floor(points.min(0)).astype(int)

@@ -1,0 +1,184 @@
+"""Overlays: a photo with its shapes drawn in, a legend beside it and a note under it; and contact sheets of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from quadrat import cvat_labels, masks
+from quadrat.shapes import HIDDEN, VISIBLE, Instance, Keypoints, Shape
+
+Rgb = NDArray[np.uint8]
+
+_PAPER, _INK, _FAINT = (250, 250, 248), (28, 32, 36), (110, 118, 124)
+
+
+def colour_rgb(label: str) -> tuple[int, int, int]:
+    """The colour of a label, the same in every overlay and in CVAT's label list."""
+    code = cvat_labels.colour(label)
+    return int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)
+
+
+def draw(image_rgb: Rgb, shapes: Sequence[Shape], *, title: str = "", note: str = "", long_side: int = 1600) -> Rgb:
+    """Draw shapes over a photo, with a legend that counts them and their share of the photo.
+
+    Args:
+        image_rgb: uint8 ``[H, W, 3]``.
+        shapes: in pixels of the photo.
+        title: stands over the legend, for example the file's name.
+        note: stands under the photo, for example what the weights were trained on.
+        long_side: larger photos are shrunk to this many px before anything is drawn, so that lines stay visible.
+
+    Returns:
+        uint8 ``[h, w, 3]``, the photo with a panel to its right and, if there is a note, a strip below.
+    """
+    canvas, scale = _shrunk(image_rgb, long_side)
+    thick = max(1, round(max(canvas.shape[:2]) / 600))
+    for shape in shapes:
+        if isinstance(shape, Instance):
+            _draw_instance(canvas, shape, scale, thick)
+    for shape in shapes:
+        if isinstance(shape, Keypoints):
+            _draw_keypoints(canvas, shape, scale, thick)
+    return _with_note(_with_legend(canvas, shapes, image_rgb.shape[0] * image_rgb.shape[1], title), note)
+
+
+def contact_sheet(pictures: Sequence[Rgb], *, columns: int = 3, cell_px: int = 640, note: str = "") -> Rgb:
+    """Lay pictures out in rows on one sheet, each shrunk to fit its cell.
+
+    Args:
+        pictures: uint8 ``[h, w, 3]`` each, at least one.
+        columns: cells a row.
+        cell_px: width of a cell.
+        note: stands under the sheet.
+
+    Raises:
+        ValueError: there is no picture.
+    """
+    if not pictures:
+        raise ValueError("pictures is empty: expected at least one")
+    columns = min(columns, len(pictures))
+    cells = [_fitted(picture, cell_px) for picture in pictures]
+    rows = []
+    for first in range(0, len(cells), columns):
+        row = cells[first : first + columns]
+        height = max(cell.shape[0] for cell in row)
+        row += [_paper(height, cell_px)] * (columns - len(row))
+        rows.append(np.hstack([_padded(cell, height, cell_px) for cell in row]))
+    return _with_note(np.vstack(rows), note)
+
+
+def _shrunk(image_rgb: Rgb, long_side: int) -> tuple[Rgb, float]:
+    scale = min(1.0, long_side / max(image_rgb.shape[:2]))
+    if scale == 1.0:
+        return image_rgb.copy(), scale
+    height, width = (max(1, round(side * scale)) for side in image_rgb.shape[:2])
+    return np.asarray(cv2.resize(image_rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8), scale
+
+
+def _draw_instance(canvas: Rgb, shape: Instance, scale: float, thick: int) -> None:
+    colour = colour_rgb(shape.label)
+    rings = [ring * scale for part in masks.instance_to_parts(shape) for ring in part]
+    height, width = canvas.shape[:2]
+    drawn = masks.instance_from_rings(shape.label, rings, (width, height))
+    if drawn is None:
+        return
+    x0, y0, x1, y1 = drawn.xyxy_px
+    crop = canvas[y0:y1, x0:x1]
+    crop[drawn.mask] = (0.68 * crop[drawn.mask] + 0.32 * np.array(colour)).astype(np.uint8)
+    lines = [_to_pixel_centres(ring) for ring in rings]
+    cv2.polylines(canvas, lines, True, (0, 0, 0), thick + 2, cv2.LINE_AA)
+    cv2.polylines(canvas, lines, True, colour, thick, cv2.LINE_AA)
+
+
+def _to_pixel_centres(ring: masks.Ring) -> NDArray[np.int32]:
+    return np.rint(ring - 0.5).astype(np.int32)
+
+
+def _draw_keypoints(canvas: Rgb, shape: Keypoints, scale: float, thick: int) -> None:
+    seen = np.asarray(shape.visibility)
+    few = len(shape.names) <= 8
+    for name, xy, visible in zip(shape.names, shape.xy_px * scale - 0.5, seen, strict=True):
+        if visible == HIDDEN:
+            continue
+        at = (round(float(xy[0])), round(float(xy[1])))
+        colour = (255, 210, 0) if visible == VISIBLE else (255, 90, 60)
+        cv2.circle(canvas, at, 3 * thick, (0, 0, 0), thick + 2, cv2.LINE_AA)
+        cv2.circle(canvas, at, 3 * thick, colour, thick, cv2.LINE_AA)
+        size = 0.45 * thick * (2 if few else 0.8)
+        for ink, width in (((0, 0, 0), thick + 2), (colour, thick)):
+            cv2.putText(canvas, name, (at[0] + 5, at[1] - 5), cv2.FONT_HERSHEY_SIMPLEX, size, ink, width, cv2.LINE_AA)
+
+
+def _with_legend(canvas: Rgb, shapes: Sequence[Shape], photo_px: int, title: str) -> Rgb:
+    counts = Counter(shape.label for shape in shapes)
+    area: Counter[str] = Counter()
+    for shape in shapes:
+        area[shape.label] += shape.area_px if isinstance(shape, Instance) else 0
+    unit = max(13, round(max(canvas.shape[:2]) / 62))
+    width = unit * 17
+    lines = len(counts) + 3
+    height = max(canvas.shape[0], round(unit * 1.7 * lines))
+    panel = Image.fromarray(_paper(height, width))
+    pen = ImageDraw.Draw(panel)
+    pen.text((unit, unit * 0.7), _cut(title, 30), _INK, _font(unit))
+    pen.text((unit, unit * 2.2), f"{sum(counts.values())} shapes", _FAINT, _font(unit * 0.85))
+    for row, (label, count) in enumerate(counts.most_common(), 0):
+        top = unit * (4 + 1.7 * row)
+        pen.rounded_rectangle((unit, top, unit * 2, top + unit), unit / 5, colour_rgb(label))
+        share = f"{count}   {100 * area[label] / photo_px:.1f} %" if area[label] else str(count)
+        pen.text((unit * 2.6, top + unit / 2), _cut(label, 20), _INK, _font(unit * 0.9), anchor="lm")
+        pen.text((width - unit * 0.8, top + unit / 2), share, _FAINT, _font(unit * 0.8), anchor="rm")
+    return np.hstack([_padded(canvas, height, canvas.shape[1]), np.asarray(panel)])
+
+
+def _with_note(picture: Rgb, note: str) -> Rgb:
+    if not note:
+        return picture
+    width = picture.shape[1]
+    size = max(12.0, min(width / 70, 28.0))
+    lines = _wrapped(note, _font(size), width - 2 * size)
+    strip = Image.fromarray(_paper(round(size * (1.4 * len(lines) + 0.9)), width))
+    pen = ImageDraw.Draw(strip)
+    for row, line in enumerate(lines):
+        pen.text((size, size * (0.4 + 1.4 * row)), line, _INK, _font(size))
+    return np.vstack([picture, np.asarray(strip)])
+
+
+def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> list[str]:
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _paper(height: int, width: int) -> Rgb:
+    return np.full((height, width, 3), _PAPER, np.uint8)
+
+
+def _padded(picture: Rgb, height: int, width: int) -> Rgb:
+    sheet = _paper(height, width)
+    sheet[: picture.shape[0], : picture.shape[1]] = picture
+    return sheet
+
+
+def _fitted(picture: Rgb, cell_px: int) -> Rgb:
+    height = max(1, round(picture.shape[0] * cell_px / picture.shape[1]))
+    return np.asarray(cv2.resize(picture, (cell_px, height), interpolation=cv2.INTER_AREA), np.uint8)
