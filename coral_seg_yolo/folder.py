@@ -1,9 +1,9 @@
 """What a prepared YOLO folder is: where its parts lie and what its manifest says.
 
-FOLDER/images/{train,val,test}/NAME.jpg    links to the photos
-FOLDER/labels/{train,val,test}/NAME.txt    one line a colony: class, then x y x y ... in 0..1 of the photo
-FOLDER/dataset.yaml                        as ultralytics reads it
-FOLDER/manifest.json                       `Manifest`
+- ``images/{train,val,test}/NAME.jpg``: links to the photos
+- ``labels/{train,val,test}/NAME.txt``: one line a colony: its class, then x y x y ... in 0..1 of the photo
+- ``dataset.yaml``: as ultralytics reads it
+- ``manifest.json``: `Manifest`
 """
 
 from __future__ import annotations

@@ -30,6 +30,9 @@ def fetch_weights(name: str) -> str:
     Raises:
         FileNotFoundError: it is neither here nor to be had; the message says what to do.
     """
+    if os.path.isfile(name):
+        return name
+    quiet(online=True)
     from ultralytics.utils.downloads import attempt_download_asset
 
     try:

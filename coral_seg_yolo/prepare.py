@@ -134,8 +134,8 @@ class _Writer:
         if not self.counts["train"] or not self.counts["val"]:
             reasons = "; ".join(list(self.skipped.values())[:3])
             raise ValueError(
-                f"{dict(self.counts)} photos usable, {len(self.skipped)} skipped ({reasons}): training needs at least one "
-                "in train and one in val; give more photos, a larger --val, or tags train and val"
+                f"{dict(self.counts)} photos usable, {len(self.skipped)} skipped ({reasons}): training needs at "
+                "least one in train and one in val; give more photos, a larger --val, or tags train and val"
             )
         return {name: self.counts[name] for name in prepared.SPLITS}
 
@@ -182,7 +182,7 @@ def _ring_text(instance: Instance, size_wh: tuple[int, int]) -> str:
 
 
 def yolo_ring(instance: Instance) -> masks.Ring:
-    """One ring of all parts and holes of an instance, float64 ``[N, 2]`` in px, N at most `MOST_POINTS` where it can be."""
+    """One ring of all parts and holes: float64 ``[N, 2]`` in px, N at most `MOST_POINTS` where that can be."""
     exact = masks.instance_to_parts(instance)
     for min_iou in (MIN_IOU, 0.98, 0.95):
         ring = masks.join_parts([[masks.simplify(outline, min_iou) for outline in part] for part in exact])
@@ -228,8 +228,8 @@ def _rendered_samples(folder: Path, rectified: bool) -> Iterator[Sample]:
 def _fiftyone_samples(name: str) -> Iterator[Sample]:
     from data_engineering import dataset
 
-    for photo, annotations in tqdm(dataset.iter_annotations(name), desc="prepare", unit="photo"):
-        yield Path(photo), lambda annotations=annotations: annotations
+    for photo, known in tqdm(dataset.iter_annotations(name), desc="prepare", unit="photo"):
+        yield Path(photo), lambda known=known: known
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

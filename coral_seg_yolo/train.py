@@ -1,6 +1,6 @@
 """Prepared folder + config -> weights, in a run folder that says all about how they were made.
 
-    python -m coral_seg_yolo.train --data data/rendered --config coral_seg_yolo/configs/rendered/yolo11n.yaml --name first
+    python -m coral_seg_yolo.train --data data/rendered --name first --config coral_seg_yolo/configs/rendered/yolo11n.yaml
     python -m coral_seg_yolo.train --data data/rendered --name first --resume
     python -m coral_seg_yolo.train --data data/rendered --config FILE epochs=20 imgsz=512 --device 0,1
 
@@ -99,9 +99,7 @@ def _override(settings: Settings, overrides: Sequence[str]) -> Settings:
 def _settings_to_resume(run: Path, data: Path, config: Path | None, overrides: Sequence[str], overfit: int) -> Settings:
     """The run's settings with what may change; everything else asked for must be as it was."""
     if (run / "result.json").is_file():
-        raise ValueError(
-            f"{run} is finished, nothing is left to resume: start a new run (pretrained={run}/weights/best.pt)"
-        )
+        raise ValueError(f"{run} is finished: start a new run, for example with pretrained={run}/weights/best.pt")
     before = experiment.resolve_config(Settings, run / "config.yaml")
     wanted = _settings(config, overrides, overfit) if config or overfit else _override(before, overrides)
     changed = [key for key, value in asdict(before).items() if getattr(wanted, key) != value and key not in ON_RESUME]
@@ -140,14 +138,15 @@ def _write_cards(run: Path, manifest: prepared.Manifest) -> None:
 
 
 def _fit(run: Path, arguments: dict[str, object], resume: bool) -> dict[str, float] | None:
-    framework.quiet(online=bool(arguments["pretrained"]))
-    if arguments["pretrained"]:
-        arguments["pretrained"] = framework.fetch_weights(str(arguments["pretrained"]))
+    last = run / "weights" / "last.pt"
+    pretrained = arguments["pretrained"]
+    if resume and last.is_file():  # none yet if the first epoch was cut short: then from the start
+        arguments.update(resume=str(last), pretrained=False)
+    elif pretrained:
+        arguments["pretrained"] = framework.fetch_weights(str(pretrained))
+    framework.quiet()
     from coral_seg_yolo.trainer import RESULT_FILE, Stopped, Trainer
 
-    last = run / "weights" / "last.pt"
-    if resume and last.is_file():  # none yet if the first epoch was cut short: then from the start
-        arguments["resume"] = str(last)
     try:
         Trainer(overrides=arguments).train()
     except Stopped:
