@@ -1,0 +1,153 @@
+"""Shapes to CVAT's detector answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.serving import schema
+from deploy.serving.labels import Label
+from quadrat import masks
+from quadrat.shapes import HIDDEN, Instance, Keypoints, Shape
+
+CvatShape = dict[str, Any]
+
+_DECIMALS = 2
+_LEAST_AREA_PX2 = 0.01
+
+
+@dataclass(slots=True)
+class Answer:
+    """What goes to CVAT.
+
+    Attributes:
+        shapes: CVAT shapes, all of which passed `schema`.
+        refused: why shapes were left out that the model should not have made: unknown labels and the like.
+    """
+
+    shapes: list[CvatShape] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        """The answer's body; finite numbers only."""
+        return json.dumps(self.shapes, allow_nan=False, separators=(",", ":"))
+
+
+def encode(
+    shapes: Iterable[Shape],
+    size_wh: tuple[int, int],
+    labels: Mapping[str, Label],
+    *,
+    polygons: bool = True,
+    threshold: float | None = None,
+) -> Answer:
+    """Turn shapes into what CVAT stores unchanged.
+
+    Shapes are cut at the photo's border; those of which nothing is left, and those below `threshold`, are dropped.
+
+    Args:
+        shapes: instances and keypoints in px of the photo.
+        size_wh: the photo's width and height in px.
+        labels: what the function offers CVAT; attributes that a label lacks are left out.
+        polygons: a colony becomes polygons, one a part and tied by `group_id`, without its holes; else, and for a
+            label of type ``mask`` always, one mask with its polygon.
+        threshold: lowest score, 0..1.
+    """
+    rules = schema.Rules(size_wh, labels, masks_to_polygons=True)
+    answer, groups = Answer(), count(1)
+    for shape in shapes:
+        if threshold is not None and shape.score < threshold:
+            continue
+        label = labels.get(shape.label)
+        if label is None:
+            answer.refused.append(f"label {shape.label!r} is not in function.yaml")
+            continue
+        for encoded in _encode_shape(shape, label, size_wh, polygons, groups):
+            _admit(encoded, rules, answer)
+    return answer
+
+
+def _admit(encoded: CvatShape, rules: schema.Rules, answer: Answer) -> None:
+    """One bad shape fails a whole batch run in CVAT: leave it out and say so."""
+    try:
+        schema.check_shape(encoded, rules)
+        answer.shapes.append(encoded)
+    except schema.SchemaError as error:
+        answer.refused.append(f"{encoded['label']}: {error}")
+
+
+def _encode_shape(
+    shape: Shape, label: Label, size_wh: tuple[int, int], polygons: bool, groups: Iterator[int]
+) -> list[CvatShape]:
+    base: CvatShape = {"label": shape.label, "attributes": _attributes(shape, label)}
+    if isinstance(shape, Keypoints):
+        return _skeleton(base, shape, label, size_wh)
+    inside = masks.clip(shape, size_wh)
+    if inside is None:
+        return []
+    if polygons and label.type != "mask":
+        return _polygons(base, inside, size_wh, groups)
+    return _mask(base, inside, size_wh)
+
+
+def _attributes(shape: Shape, label: Label) -> list[dict[str, str]]:
+    """CVAT takes a number only as a string of digits, and drops what the label does not define."""
+    values = {**shape.attributes, "confidence": str(round(shape.score * 100))}
+    wanted = ((attribute, values.get(attribute.name)) for attribute in label.attributes)
+    return [{"name": a.name, "value": value} for a, value in wanted if value is not None and a.accepts(value)]
+
+
+def _polygons(base: CvatShape, instance: Instance, size_wh: tuple[int, int], groups: Iterator[int]) -> list[CvatShape]:
+    rings = [_simple_ring(part[0], size_wh) for part in masks.instance_to_parts(instance)]
+    shapes = [{**base, "type": "polygon", "points": _flat(ring)} for ring in rings if _has_area(ring)]
+    if len(shapes) > 1:
+        group = next(groups)
+        shapes = [{**shape, "group_id": group} for shape in shapes]
+    return shapes
+
+
+def _mask(base: CvatShape, instance: Instance, size_wh: tuple[int, int]) -> list[CvatShape]:
+    parts = [[_simple_ring(ring, size_wh) for ring in part] for part in masks.instance_to_parts(instance)]
+    ring = masks.join_parts(parts)
+    shape = {**base, "type": "mask", "mask": masks.mask_to_cvat(instance), "points": _flat(ring)}
+    return [shape] if _has_area(ring) else []
+
+
+def _skeleton(base: CvatShape, keypoints: Keypoints, label: Label, size_wh: tuple[int, int]) -> list[CvatShape]:
+    assert keypoints.visibility is not None
+    xy = keypoints.xy_px
+    seen = (keypoints.visibility != HIDDEN) & ((xy >= 0) & (xy <= size_wh)).all(axis=1)
+    if not seen.any():
+        return []
+    places = {name: point for name, point, there in zip(keypoints.names, xy, seen, strict=True) if there}
+    elsewhere = xy[seen].mean(axis=0)  # where CVAT puts a missing point too
+    elements = [
+        {
+            "label": sublabel.name,
+            "type": "points",
+            "points": _flat(places.get(sublabel.name, elsewhere)),
+            "outside": sublabel.name not in places,
+        }
+        for sublabel in label.sublabels
+    ]
+    return [{**base, "type": "skeleton", "elements": elements}]
+
+
+def _simple_ring(ring: masks.Ring, size_wh: tuple[int, int]) -> masks.Ring:
+    return np.clip(masks.simplify(ring), 0, size_wh)
+
+
+def _has_area(ring: masks.Ring) -> bool:
+    return len(ring) >= 3 and abs(masks.signed_area(ring)) >= _LEAST_AREA_PX2
+
+
+def _flat(points: NDArray[np.float64]) -> list[float]:
+    """X and y in turn; to two decimals, which no photo resolves."""
+    flat: list[float] = np.round(points, _DECIMALS).ravel().tolist()
+    return flat

@@ -1,0 +1,128 @@
+"""The labels that a function offers CVAT: the annotation `spec` of its function.yaml."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from quadrat.predictor import Card
+
+ShapeType = Literal["any", "polygon", "polyline", "rectangle", "ellipse", "points", "mask", "skeleton", "tag", "cuboid"]
+
+
+class LabelsError(ValueError):
+    """The labels cannot be read, or are not those of the weights."""
+
+
+class Attribute(BaseModel):
+    """An attribute as CVAT defines it; `values` of a number are least, most and step."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    name: str
+    input_type: Literal["number", "select", "radio", "checkbox", "text"]
+    values: tuple[str, ...] = ()
+
+    def accepts(self, value: str) -> bool:
+        """Whether CVAT keeps `value`: a wrong one vanishes without a word."""
+        match self.input_type:
+            case "number":
+                least, most = (int(v) for v in self.values[:2]) if len(self.values) >= 2 else (0, 100)
+                return value.isascii() and value.isdecimal() and least <= int(value) <= most
+            case "checkbox":
+                return value in ("true", "false")
+            case "text":
+                return True
+        return value in self.values
+
+
+class SubLabel(BaseModel):
+    """A point of a skeleton."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    name: str
+    type: Literal["points"] = "points"
+
+
+class Label(BaseModel):
+    """A class that the function may answer."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    name: str
+    type: ShapeType = "any"
+    attributes: tuple[Attribute, ...] = ()
+    sublabels: tuple[SubLabel, ...] = ()
+    svg: str = ""
+
+    def attribute(self, name: str) -> Attribute | None:
+        """The attribute of that name."""
+        return next((a for a in self.attributes if a.name == name), None)
+
+
+_LABELS = TypeAdapter(tuple[Label, ...])
+
+
+def parse_spec(text: str, source: str = "spec") -> dict[str, Label]:
+    """Read the JSON text of the annotation `spec`.
+
+    Raises:
+        LabelsError: no JSON, no labels, a name twice, or a field of the wrong kind; the message begins with `source`.
+    """
+    try:
+        labels = _LABELS.validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise LabelsError(f"{source}: annotation `spec`, {place or 'text'}: {first['msg']}") from error
+    names = [label.name for label in labels]
+    if not names or len(set(names)) != len(names):
+        raise LabelsError(f"{source}: annotation `spec` must name at least one label and none twice, got {names}")
+    return {label.name: label for label in labels}
+
+
+def read_labels(path: Path) -> dict[str, Label]:
+    """Read the labels of a function.yaml.
+
+    Raises:
+        LabelsError: the file is missing or holds no annotation `spec`.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text("utf-8"))
+        spec = raw["metadata"]["annotations"]["spec"]
+    except OSError as error:
+        raise LabelsError(f"{path}: cannot be read. Put function.yaml beside main.py or set FUNCTION_YAML") from error
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise LabelsError(f"{path}: expected a function.yaml with metadata.annotations.spec") from error
+    return parse_spec(str(spec), str(path))
+
+
+def find_function_yaml(folder: Path, env: Mapping[str, str] | None = None) -> Path:
+    """The function.yaml in force: the one named by ``FUNCTION_YAML``, else the one beside main.py."""
+    named = (os.environ if env is None else env).get("FUNCTION_YAML", "")
+    return Path(named) if named else folder / "function.yaml"
+
+
+def check_against_card(labels: Mapping[str, Label], card: Card, source: str) -> None:
+    """Refuse labels that are not exactly those of the weights: CVAT drops shapes of unknown labels without a word.
+
+    Raises:
+        LabelsError: with what either side lacks, and the `spec` that would do.
+    """
+    missing, foreign = sorted(set(card.labels) - set(labels)), sorted(set(labels) - set(card.labels))
+    if missing or foreign:
+        raise LabelsError(
+            f"{source} does not offer the labels of the weights {card.name!r}. Only the weights have {missing}; only"
+            f" function.yaml has {foreign}. Use other weights (MODEL_PATH), or set the annotation `spec` to:"
+            f" {spec_for(card)}"
+        )
+
+
+def spec_for(card: Card, shape: str = "polygon") -> str:
+    """The annotation `spec` for weights that find instances: one label a class, each with its confidence 0..100."""
+    confidence = {"name": "confidence", "input_type": "number", "values": ["0", "100", "1"]}
+    return json.dumps([{"name": name, "type": shape, "attributes": [confidence]} for name in card.labels])

@@ -1,0 +1,99 @@
+"""What a function takes from its environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+_LARGEST_TILE_PX = 10_000
+
+
+class SettingsError(ValueError):
+    """One or more environment variables hold what cannot be used; the message names each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a function is to run.
+
+    Attributes:
+        model_path: weights file, exported model or finished run (``MODEL_PATH``); ``None`` takes what ships.
+        confidence: lowest score to return where the caller names none, 0..1 (``CONF_THRESHOLD``).
+        iou: overlap above which two boxes are one colony, 0..1 (``IOU_THRESHOLD``).
+        polygons: answer polygons rather than masks (``CONVERT_TO_POLYLINE``).
+        tile_px: side of the windows that a large photo is cut into; 0 takes it whole (``TILE_SIZE``).
+        device: where the model runs, as torch names it (``DEVICE``).
+    """
+
+    model_path: str | None = None
+    confidence: float = 0.25
+    iou: float = 0.5
+    polygons: bool = True
+    tile_px: int = 0
+    device: str = "cpu"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
+        """Read the environment; a variable that is unset or empty leaves the default.
+
+        Raises:
+            SettingsError: naming every variable with a wrong value.
+        """
+        reader, default = _Reader(os.environ if env is None else env), cls()
+        settings = cls(
+            model_path=reader.get("MODEL_PATH", str, default.model_path),
+            confidence=reader.get("CONF_THRESHOLD", _fraction, default.confidence),
+            iou=reader.get("IOU_THRESHOLD", _fraction, default.iou),
+            polygons=reader.get("CONVERT_TO_POLYLINE", _truth, default.polygons),
+            tile_px=reader.get("TILE_SIZE", _tile, default.tile_px),
+            device=reader.get("DEVICE", str, default.device),
+        )
+        if reader.wrong:
+            raise SettingsError("; ".join(reader.wrong) + ". Set it in function.yaml (env) or in the environment.")
+        return settings
+
+
+class _Reader:
+    """Reads variables one by one and collects what is wrong, so that all of it is said at once."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self.wrong: list[str] = []
+
+    def get(self, name: str, parse: Callable[[str], T], default: T) -> T:
+        text = self._env.get(name, "").strip()
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except ValueError as error:
+            self.wrong.append(f"{name} is {text!r}: expected {error}")
+            return default
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:  # false for NaN too
+        raise ValueError("a number 0..1, such as 0.25")
+    return value
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in _TRUE + _FALSE:
+        raise ValueError("true or false")
+    return text.lower() in _TRUE
+
+
+def _tile(text: str) -> int:
+    value = int(text) if text.isdecimal() else -1
+    if value != 0 and not 64 <= value <= _LARGEST_TILE_PX:
+        raise ValueError(f"0 (the whole photo at once) or 64..{_LARGEST_TILE_PX} px")
+    return value

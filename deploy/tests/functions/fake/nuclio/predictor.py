@@ -1,0 +1,39 @@
+"""Finds what is red; misbehaves on photos of certain widths."""
+
+import os
+import time
+
+import numpy as np
+
+from quadrat import masks
+from quadrat.predictor import Card
+
+FAULT_WIDTH, CRASH_WIDTH, HANG_WIDTH, EXIT_WIDTH, SLOW_WIDTH = 101, 102, 103, 104, 105
+
+
+class RedPredictor:
+    card = Card("red", "instances", ("red", "blue"), note="For tests only.")
+
+    def __init__(self, settings):
+        if settings.model_path == "missing.pt":
+            raise FileNotFoundError("MODEL_PATH is 'missing.pt': no such weights")
+        self.settings = settings
+
+    def predict(self, image_rgb, *, threshold=None):
+        self._misbehave(image_rgb.shape[1])
+        least = self.settings.confidence if threshold is None else threshold
+        found = (("red", image_rgb[..., 0] > 200, 0.9), ("blue", image_rgb[..., 2] > 200, 0.4))
+        shapes = [masks.instance_from_mask(name, mask, score=score) for name, mask, score in found if score >= least]
+        return [shape for shape in shapes if shape is not None and np.any(shape.mask)]
+
+    def _misbehave(self, width):
+        if width == FAULT_WIDTH:
+            raise RuntimeError("secret detail")
+        if width == EXIT_WIDTH:
+            raise SystemExit(3)
+        if width == CRASH_WIDTH:
+            os._exit(11)
+        if width == HANG_WIDTH:
+            time.sleep(600)
+        if width == SLOW_WIDTH:
+            time.sleep(0.6)

@@ -1,0 +1,43 @@
+import pytest
+
+from deploy.serving.settings import Settings, SettingsError
+
+
+def test_an_empty_environment_gives_the_defaults():
+    assert Settings.from_env({}) == Settings.from_env({"MODEL_PATH": "", "TILE_SIZE": " "}) == Settings()
+    assert Settings().polygons
+    assert Settings().model_path is None
+
+
+def test_every_variable_is_read():
+    env = {
+        "MODEL_PATH": "a.pt",
+        "CONF_THRESHOLD": "0.1",
+        "IOU_THRESHOLD": "1",
+        "CONVERT_TO_POLYLINE": "False",
+        "TILE_SIZE": "1024",
+        "DEVICE": "cuda:0",
+    }
+    assert Settings.from_env(env) == Settings("a.pt", 0.1, 1.0, False, 1024, "cuda:0")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CONF_THRESHOLD", "1.5"),
+        ("CONF_THRESHOLD", "nan"),
+        ("IOU_THRESHOLD", "half"),
+        ("CONVERT_TO_POLYLINE", "maybe"),
+        ("TILE_SIZE", "-1"),
+        ("TILE_SIZE", "7"),
+        ("TILE_SIZE", "1e3"),
+    ],
+)
+def test_a_wrong_value_is_named(name, value):
+    with pytest.raises(SettingsError, match=f"{name} is '{value}': expected"):
+        Settings.from_env({name: value})
+
+
+def test_all_wrong_values_are_said_at_once():
+    with pytest.raises(SettingsError, match=r"(?s)CONF_THRESHOLD.*TILE_SIZE"):
+        Settings.from_env({"CONF_THRESHOLD": "x", "TILE_SIZE": "x"})
