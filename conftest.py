@@ -1,6 +1,7 @@
 """What holds for every test: no network, no telemetry, and no deadlines on shared, noisy machines."""
 
 import os
+from pathlib import Path
 
 from hypothesis import settings
 
@@ -11,6 +12,8 @@ for name, value in {
     "YOLO_AUTOINSTALL": "false",
 }.items():
     os.environ.setdefault(name, value)
+
+os.environ["FIFTYONE_DATABASE_DIR"] = str(Path(__file__).parent / ".cache" / "fiftyone-test-db")
 
 settings.register_profile("quadratseg", deadline=None, max_examples=60, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("quadratseg")
