@@ -1,0 +1,1 @@
+"""Data in and out: CVAT, FiftyOne, training folders, taxonomies, rendered quadrats."""

@@ -1,0 +1,129 @@
+"""Which colonies grow where, and the lit picture of them from straight above."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_engineering.render import colony, seabed
+from data_engineering.render.camera import UNIT_CORNERS, View, apply
+from data_engineering.render.genera import GENERA
+from data_engineering.render.settings import Settings
+from data_engineering.render.tiles import Field
+
+_TRIES = 25
+_DEEPEST_OVERLAP = 0.4
+"""Two colonies may reach into one another by this share of the smaller one's radius."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reef:
+    """The seabed with its colonies on the canvas.
+
+    Attributes:
+        rgb: float32 ``[h, w, 3]``, 0..255, unlit.
+        height_px: float32 ``[h, w]``.
+        ids: uint8 ``[h, w]``: 0 seabed, k the k-th colony where it is seen.
+        genera: of the colonies 1, 2, ...
+        forms: growth forms of the same.
+    """
+
+    rgb: Field
+    height_px: Field
+    ids: NDArray[np.uint8]
+    genera: tuple[str, ...]
+    forms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    genus: str
+    radius_px: float
+    x_px: float
+    y_px: float
+
+
+def grow(rng: np.random.Generator, settings: Settings, view: View, *, bare: bool = False, colonies: bool = True) -> Reef:
+    """Grow a reef; `bare` leaves the seabed flat and black, for what lies over a given photograph."""
+    w, h = view.canvas_wh
+    if bare:
+        rgb, height = np.zeros((h, w, 3), np.float32), np.zeros((h, w), np.float32)
+    else:
+        rgb, height = seabed.draw(rng, view.canvas_wh, view.px_per_cm)
+    ids = np.zeros((h, w), np.uint8)
+    places = _places(rng, settings, view) if colonies else []
+    drawn = []
+    for k, place in enumerate(places, 1):
+        one = colony.draw(rng, place.genus, 2 * place.radius_px, view.px_per_cm)
+        _put(one, place, rgb, height, ids, k)
+        drawn.append(one)
+    return Reef(rgb, height, ids, tuple(c.genus for c in drawn), tuple(c.form for c in drawn))
+
+
+def _put(one: colony.Colony, place: _Place, rgb: Field, height: Field, ids: NDArray[np.uint8], number: int) -> None:
+    h, w = ids.shape
+    n = one.mask.shape[0]
+    x0, y0 = round(place.x_px) - n // 2, round(place.y_px) - n // 2
+    ax0, ay0, ax1, ay1 = max(x0, 0), max(y0, 0), min(x0 + n, w), min(y0 + n, h)
+    if ax0 >= ax1 or ay0 >= ay1:
+        return
+    here, there = np.s_[ay0:ay1, ax0:ax1], np.s_[ay0 - y0 : ay1 - y0, ax0 - x0 : ax1 - x0]
+    mask = one.mask[there]
+    np.copyto(rgb[here], one.rgb[there], where=mask[..., None])
+    np.copyto(height[here], 0.5 * height[here] + one.height_px[there], where=mask)
+    ids[here][mask] = number
+
+
+def _places(rng: np.random.Generator, settings: Settings, view: View) -> list[_Place]:
+    low, high = settings.colonies
+    count = int(rng.integers(low, high + 1))
+    names = list(GENERA)
+    odds = np.array([GENERA[name].odds for name in names])
+    kinds = rng.choice(len(names), size=min(int(rng.integers(3, 11)), len(names)), replace=False, p=odds / odds.sum())
+    share = rng.dirichlet(np.full(len(kinds), 1.2))
+    chosen = [names[kinds[i]] for i in rng.choice(len(kinds), size=count, p=share)]
+    radii = [_radius_cm(rng, name, min(view.quadrat_wh_cm)) * view.px_per_cm for name in chosen]
+    placed: list[_Place] = []
+    for i in np.argsort(radii)[::-1]:  # the large ones first: the small ones find room between them
+        if (place := _find(rng, settings, view, chosen[i], radii[i], placed)) is not None:
+            placed.append(place)
+    order = rng.permutation(len(placed))
+    return [placed[i] for i in order]
+
+
+def _radius_cm(rng: np.random.Generator, genus: str, side_cm: float) -> float:
+    look = GENERA[genus]
+    diameter = look.median_cm * np.exp(0.55 * rng.standard_normal())
+    return float(np.clip(diameter, 1.0, min(look.largest_cm, 0.62 * side_cm))) / 2
+
+
+def _find(
+    rng: np.random.Generator, settings: Settings, view: View, genus: str, radius: float, placed: list[_Place]
+) -> _Place | None:
+    to_canvas = np.linalg.inv(view.canvas_to_photo)
+    for _ in range(_TRIES):
+        if placed and rng.random() < settings.touching_probability:
+            host, turn = placed[rng.integers(len(placed))], rng.uniform(0, 2 * np.pi)
+            reach = (host.radius_px + radius) * rng.uniform(0.78, 0.97)
+            x, y = host.x_px + reach * np.cos(turn), host.y_px + reach * np.sin(turn)
+        elif rng.random() < 0.8:
+            x, y = apply(view.cm_to_canvas, rng.uniform(0, 1, (1, 2)) * view.quadrat_wh_cm)[0]
+        else:
+            x, y = apply(to_canvas, rng.uniform(0, 1, (1, 2)) * view.size_wh)[0]
+        photo = apply(view.canvas_to_photo, np.array([[x, y]]))[0]
+        inside = (photo >= 0).all() and (photo < view.size_wh).all()
+        if inside and all(_apart(p, x, y, radius) for p in placed):
+            return _Place(genus, radius, float(x), float(y))
+    return None
+
+
+def _apart(other: _Place, x: float, y: float, radius: float) -> bool:
+    gap = np.hypot(x - other.x_px, y - other.y_px) - other.radius_px - radius
+    return bool(gap > -_DEEPEST_OVERLAP * min(radius, other.radius_px))
+
+
+def corners_cm(view: View) -> NDArray[np.float64]:
+    """The quadrat's corners ``[4, 2]``: top left, top right, bottom right, bottom left."""
+    return UNIT_CORNERS * view.quadrat_wh_cm

@@ -1,0 +1,217 @@
+"""One rendered photograph and everything that is true of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from data_engineering.render import camera, frame, light, reef, strings, truth, water
+from data_engineering.render.camera import View, for_cv2
+from data_engineering.render.settings import VERSION, Settings
+from quadrat import template
+from quadrat.shapes import Annotations
+
+Picture = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shot:
+    """One picture and its truth.
+
+    Attributes:
+        photo: uint8 ``[H, W, 3]``.
+        clean: uint8 ``[H, W, 3]``, the same with the same noise and no strings: equal wherever `strings` is false.
+        strings: bool ``[H, W]``, every pixel that a string has touched.
+        annotations: colonies labelled with their genus (what is seen of them: frame and later colonies hide them,
+            strings do not), ``quadrat_corner`` where there is a frame, ``grid`` where there are strings.
+    """
+
+    photo: Picture
+    clean: Picture
+    strings: Mask
+    annotations: Annotations
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample(Shot):
+    """A photograph, and its quadrat alone as seen from straight above.
+
+    Attributes:
+        rectified: ``None`` where there is no frame.
+        jpeg_quality: that the photo is to be written with.
+    """
+
+    rectified: Shot | None
+    jpeg_quality: int
+
+
+def render(seed: int, settings: Settings | None = None, background: Picture | None = None) -> Sample:
+    """Render one photograph.
+
+    Args:
+        seed: all that is random follows from it and `settings`.
+        settings: what is drawn and how often.
+        background: uint8 ``[H, W, 3]``, a photograph to draw over instead of a seabed.
+    """
+    settings = settings or Settings()
+    choose, of_view, of_reef, of_frame, of_strings, of_water = np.random.default_rng([VERSION, seed]).spawn(6)
+    layout, kind = _choose(choose, settings)
+    size_cm = template.load(layout).size_cm if layout != "none" else (float(choose.choice(settings.side_cm)),) * 2
+    view = camera.look(of_view, settings, size_cm)
+    below = reef.grow(
+        of_reef,
+        settings,
+        view,
+        bare=background is not None,
+        colonies=background is None or settings.colonies_on_backgrounds,
+    )
+    plain, ids, cover = _photograph(of_reef, of_frame, view, below, kind, background)
+    hidden = (cover > of_strings.uniform(*settings.string_clearance_cm) * view.px_per_cm) & (ids > 0)
+    threads = _threads(of_strings, settings, view, layout, kind)
+    seen_through = water.draw(of_water, settings, view.size_wh, mild=background is not None)
+    sigma = float(of_water.uniform(*settings.blur_px)) * settings.size_px / 1280
+    photo, clean, touched = _expose(seen_through, plain, threads, hidden, sigma)
+
+    meta = {
+        "renderer_version": VERSION,
+        "seed": seed,
+        "layout": layout,
+        "frame": kind,
+        "size_cm": list(size_cm),
+        "cm_to_photo": view.cm_to_photo.tolist(),
+    }
+    colonies = truth.colonies(ids, below.genera, below.forms)
+    points = truth.points(view, threads.layout, threads.bows, hidden) if kind != "none" else ()
+    annotations = Annotations("photo.jpg", view.size_wh, (*colonies, *points), meta)
+    shot = Shot(photo, clean, touched, annotations)
+    rectified = _rectify(settings, view, shot, ids, below) if kind != "none" else None
+    return Sample(photo, clean, touched, annotations, rectified, int(choose.integers(*settings.jpeg_quality, endpoint=True)))
+
+
+def _pick(rng: np.random.Generator, odds: Mapping[str, float]) -> str:
+    names = sorted(odds)
+    weights = np.array([odds[name] for name in names], np.float64)
+    return str(rng.choice(names, p=weights / weights.sum()))
+
+
+def _choose(rng: np.random.Generator, settings: Settings) -> tuple[str, str]:
+    layout = _pick(rng, settings.layouts)
+    frames = {k: v for k, v in settings.frames.items() if layout == "none" or k != "none"}
+    return layout, _pick(rng, frames)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Threads:
+    layout: template.Template | None
+    bows: strings.Bows | None
+    cover: NDArray[np.uint8] | None  # uint8 [H, W], before hiding
+    colour: NDArray[np.float32]
+
+
+def _threads(rng: np.random.Generator, settings: Settings, view: View, layout: str, kind: str) -> _Threads:
+    shown = template.load(layout) if layout != "none" else None
+    bows = strings.hang(rng, shown, settings.sag) if shown else strings.Bows({}, {})
+    diagonals = shown is None and kind != "none" and rng.random() < settings.diagonals_probability
+    lines = [strings.to_px(view.cm_to_photo, view.quadrat_wh_cm, uv) for uv in strings.paths(bows, diagonals)]
+    width, colour = strings.width_px(rng, settings), strings.colour(rng)
+    cover = strings.cover(view.size_wh, lines, width) if lines else None
+    return _Threads(shown, bows if shown else None, cover, colour)
+
+
+def _photograph(
+    of_reef: np.random.Generator,
+    of_frame: np.random.Generator,
+    view: View,
+    below: reef.Reef,
+    kind: str,
+    background: Picture | None,
+) -> tuple[Picture, Picture, NDArray[np.float32]]:
+    """The lit scene without strings, the ids and the heights, all as the camera sees them."""
+    lit = light.shade(of_reef, below.height_px)
+    bars = frame.draw(of_frame, kind, view) if kind != "none" else None
+    if bars is not None and background is None:
+        lit *= light.shadow_of(of_frame, bars[1], view.px_per_cm)
+    picture = cv2.multiply(below.rgb, cv2.merge([lit, lit, lit]), dtype=cv2.CV_8U)
+    picture = _warp(picture, view, cv2.INTER_LINEAR)
+    ids = _warp(below.ids, view, cv2.INTER_NEAREST)
+    height = _warp(below.height_px, view, cv2.INTER_LINEAR)
+    if background is not None:
+        picture = _over(of_frame, picture, ids, background)
+    if bars is not None:
+        _lay(picture, _warp(bars[0], view, cv2.INTER_LINEAR), cover := _warp(bars[1], view, cv2.INTER_LINEAR))
+        ids[cover >= 128] = 0
+    return picture, ids, height
+
+
+def _warp(picture: NDArray, view: View, how: int) -> NDArray:
+    return cv2.warpPerspective(picture, for_cv2(view.canvas_to_photo), view.size_wh, flags=how)
+
+
+def _lay(picture: Picture, over: Picture, cover: Picture) -> None:
+    """Lay `over` on `picture` where `cover` (0..255) says, in place."""
+    some = cover > 0
+    weight = (cover[some].astype(np.float32) / 255)[:, None]
+    below = picture[some].astype(np.float32)
+    picture[some] = (below + weight * (over[some] - below) + 0.5).astype(np.uint8)
+
+
+def _over(rng: np.random.Generator, picture: Picture, ids: Picture, background: Picture) -> Picture:
+    """Put the drawn colonies over a photograph, cut at random to the same shape and matched in colour."""
+    h, w = ids.shape
+    scale = max(h / background.shape[0], w / background.shape[1])
+    big = (max(round(background.shape[1] * scale), w), max(round(background.shape[0] * scale), h))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    placed = cv2.resize(background, big, interpolation=how)
+    x0, y0 = rng.integers(0, big[0] - w + 1), rng.integers(0, big[1] - h + 1)
+    placed = placed[y0 : y0 + h, x0 : x0 + w].copy()
+    colonies = ids > 0
+    if colonies.any():
+        drawn = picture[colonies].astype(np.float32)
+        tint = (placed[::4, ::4].mean((0, 1)) + 20) / (drawn.mean(0) + 20)
+        placed[colonies] = np.clip(drawn * tint.astype(np.float32), 0, 255).astype(np.uint8)
+    return placed
+
+
+def _expose(
+    seen: water.Water, plain: Picture, threads: _Threads, hidden: Mask, sigma: float
+) -> tuple[Picture, Picture, Mask]:
+    """Photo, the same without strings, and the mask of every pixel that differs or may differ."""
+    base = cv2.GaussianBlur(plain, (0, 0), sigma) if sigma > 0.2 else plain
+    light_in = seen.through(base)
+    clean = np.clip(light_in + seen.noise, 0, 255).astype(np.uint8)
+    photo = clean.copy()
+    if threads.cover is None:
+        return photo, clean, np.zeros(hidden.shape, np.bool_)
+    cover = np.where(hidden, np.uint8(0), threads.cover)
+    cover = cv2.GaussianBlur(cover, (0, 0), sigma) if sigma > 0.2 else cover
+    touched = cover >= strings.FAINTEST
+    weight = (cover[touched].astype(np.float32) / 255)[:, None]
+    thread = threads.colour * seen.gain[touched] + seen.haze[touched]
+    mixed = light_in[touched] * (1 - weight) + thread * weight + seen.noise[touched]
+    photo[touched] = np.clip(mixed, 0, 255).astype(np.uint8)
+    return photo, clean, touched
+
+
+def _rectify(settings: Settings, view: View, shot: Shot, ids: Picture, below: reef.Reef) -> Shot:
+    w_cm, h_cm = view.quadrat_wh_cm
+    scale = settings.rectified_px / max(w_cm, h_cm)
+    size_wh = (round(w_cm * scale), round(h_cm * scale))
+    cm_to_quadrat = np.diag([size_wh[0] / w_cm, size_wh[1] / h_cm, 1.0])
+    photo_to_quadrat = cm_to_quadrat @ np.linalg.inv(view.cm_to_photo)
+    warp = for_cv2(photo_to_quadrat)
+    touched = cv2.warpPerspective(shot.strings.view(np.uint8) * 255, warp, size_wh) > 0
+    flat_ids = cv2.warpPerspective(ids, warp, size_wh, flags=cv2.INTER_NEAREST)
+    points = tuple(truth.moved(k, photo_to_quadrat) for k in shot.annotations.keypoints)
+    shapes = (*truth.colonies(flat_ids, below.genera, below.forms), *points)
+    meta = {**shot.annotations.meta, "photo_to_quadrat": photo_to_quadrat.tolist()}
+    return Shot(
+        cv2.warpPerspective(shot.photo, warp, size_wh),
+        cv2.warpPerspective(shot.clean, warp, size_wh),
+        touched,
+        Annotations("photo.jpg", size_wh, shapes, meta),
+    )

@@ -1,0 +1,136 @@
+"""Tileable textures that every surface is made of: fractal noise, cells, labyrinths.
+
+Made once a process from fixed seeds (about a second), then only looked up: a photograph costs few random numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Field = NDArray[np.float32]
+
+TILE_PX = 512
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tile:
+    """A texture that repeats.
+
+    Attributes:
+        levels: float32 ``[n, n]`` or ``[n, n, C]``, each half the size of the one before: the fine ones alias when
+            they are made small.
+        period_px: size of one feature (cell, wave) in `levels[0]`.
+    """
+
+    levels: tuple[Field, ...]
+    period_px: float
+
+    def sample(self, x_px: Field, y_px: Field, feature_px: float, offset: NDArray[np.float64]) -> Field:
+        """Look the texture up at ``[H, W]`` places so that one feature is `feature_px` wide."""
+        scale, level = self._scale(feature_px)
+        shift = (offset * level.shape[0]).astype(np.float32)
+        return cv2.remap(
+            level, x_px * scale + shift[0], y_px * scale + shift[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
+        )
+
+    def spread(self, size_wh: tuple[int, int], feature_px: float, offset: NDArray[np.float64], turn: float) -> Field:
+        """Cover a whole picture, the texture turned by `turn` radians."""
+        scale, level = self._scale(feature_px)
+        c, s = scale * np.cos(turn), scale * np.sin(turn)
+        matrix = np.array([[c, -s, offset[0] * level.shape[0]], [s, c, offset[1] * level.shape[0]]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(level, matrix, size_wh, flags=flags, borderMode=cv2.BORDER_WRAP)
+
+    def _scale(self, feature_px: float) -> tuple[np.float32, Field]:
+        scale = self.period_px / max(feature_px, 0.5)
+        step = int(np.clip(np.floor(np.log2(max(scale, 1e-6)) + 0.3), 0, len(self.levels) - 1))
+        return np.float32(scale / 2**step), self.levels[step]
+
+
+@cache
+def noise(slope: float, seed: int) -> Tile:
+    """Fractal noise of mean 0 and deviation 1; `slope` 1 is rough, 2 is cloudy. One feature: a quarter of the tile."""
+    spectrum = np.fft.fft2(np.random.default_rng([1, seed]).standard_normal((TILE_PX, TILE_PX)))
+    frequency = _frequency()
+    frequency[0, 0] = np.inf
+    field = np.fft.ifft2(spectrum / np.maximum(frequency, 2) ** slope).real
+    return _tile(field / field.std(), TILE_PX / 4)
+
+
+@cache
+def grain(seed: int) -> Tile:
+    """Plain noise of deviation 1, one feature a pixel."""
+    field = np.random.default_rng([2, seed]).standard_normal((TILE_PX, TILE_PX))
+    return Tile((field.astype(np.float32),), 1.0)
+
+
+@cache
+def cells(regular: int, seed: int) -> Tile:
+    """Voronoi cells; `regular` rounds of relaxation make them alike.
+
+    Channels: distance to the cell's centre (0 there, about 1 at its edge), distance to the edge (0 there, about 1
+    at the centre), a random number 0..1 of the cell.
+    """
+    n_cells = 400
+    rng = np.random.default_rng([3, regular, seed])
+    sites = rng.uniform(0, TILE_PX, (n_cells, 2))
+    for _ in range(regular):
+        _, owner = _nearest(sites)
+        sites = _centroids(sites, owner)
+    distance, owner = _nearest(sites)
+    radius = TILE_PX / np.sqrt(n_cells) / 2
+    edge = (owner != np.roll(owner, 1, 0)) | (owner != np.roll(owner, 1, 1))
+    to_edge = cv2.distanceTransform(np.tile((~edge).astype(np.uint8), (2, 2)), cv2.DIST_L2, 5)
+    half = TILE_PX // 2
+    to_edge = np.roll(to_edge[half : half + TILE_PX, half : half + TILE_PX], (half, half), (0, 1))
+    field = np.dstack([np.minimum(distance / radius, 1.6), to_edge / radius, rng.uniform(0, 1, n_cells)[owner]])
+    return _tile(field, 2 * radius)
+
+
+@cache
+def labyrinth(seed: int) -> Tile:
+    """Winding ridges and valleys, -1..1, as brain corals have them: noise of one wavelength, its contrast evened."""
+    period = 24.0
+    spectrum = np.fft.fft2(np.random.default_rng([4, seed]).standard_normal((TILE_PX, TILE_PX)))
+    frequency = _frequency()
+    centre = TILE_PX / period
+    field = np.fft.ifft2(spectrum * np.exp(-(((frequency - centre) / (0.12 * centre)) ** 2))).real
+    return _tile(np.tanh(2 * field / field.std()), period)
+
+
+def _frequency() -> NDArray[np.float64]:
+    f = np.fft.fftfreq(TILE_PX) * TILE_PX
+    return np.hypot(f[:, None], f[None, :])
+
+
+def _nearest(sites: NDArray[np.float64]) -> tuple[Field, NDArray[np.int64]]:
+    """Distance to and index of the nearest site, on the torus."""
+    from scipy.spatial import cKDTree
+
+    y, x = np.mgrid[0:TILE_PX, 0:TILE_PX] + 0.5
+    distance, owner = cKDTree(sites % TILE_PX, boxsize=TILE_PX).query(np.stack([x.ravel(), y.ravel()], 1))
+    shape = (TILE_PX, TILE_PX)
+    return distance.reshape(shape).astype(np.float32), owner.reshape(shape)
+
+
+def _centroids(sites: NDArray[np.float64], owner: NDArray[np.int64]) -> NDArray[np.float64]:
+    y, x = np.mgrid[0:TILE_PX, 0:TILE_PX] + 0.5
+    flat = owner.ravel()
+    count = np.maximum(np.bincount(flat, minlength=len(sites)), 1)
+    moved = []
+    for axis, place in enumerate((x, y)):
+        offset = (place - sites[owner, axis] + TILE_PX / 2) % TILE_PX - TILE_PX / 2
+        moved.append(sites[:, axis] + np.bincount(flat, offset.ravel(), len(sites)) / count)
+    return np.stack(moved, 1) % TILE_PX
+
+
+def _tile(field: NDArray, period_px: float) -> Tile:
+    levels = [field.astype(np.float32)]
+    for _ in range(4):
+        levels.append(cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+    return Tile(tuple(levels), period_px)
