@@ -23,8 +23,8 @@ def neighbours(lattice_rc: ArrayLike) -> tuple[tuple[int, int], ...]:
 def lattice_of(xy: ArrayLike) -> NDArray[np.int64]:
     """Row and column of points that lie roughly on an upright lattice.
 
-    Each axis is cut where the sorted coordinates leave a gap that is wide: at least 0.4 of the widest. Gaps far below what
-    the points would leave in a single row (0.3 of the larger extent divided by K) never count.
+    Each axis is cut where the sorted coordinates leave a gap that is wide: more than 0.4 of the widest. Gaps far below
+    what the points would leave in a single row (0.3 of the larger extent divided by K) never count.
 
     Args:
         xy: ``[K, 2]`` finite, any unit.
