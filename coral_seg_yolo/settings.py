@@ -75,9 +75,16 @@ class Settings:
     plots: bool = True  # curves, label statistics and example batches as pictures
 
 
-def for_overfitting(settings: Settings, samples: int, steps: int = 600) -> Settings:
-    """Settings under which a sound network learns `samples` photos by heart: no augmentation, few validations."""
-    epochs = max(1, math.ceil(steps / max(1, math.ceil(samples / 2))))
+OVERFIT_STEPS, OVERFIT_REPEATS, OVERFIT_BATCH = 400, 10, 2
+
+
+def for_overfitting(settings: Settings, samples: int) -> Settings:
+    """Settings under which a sound network learns `samples` photos by heart: no augmentation, few validations.
+
+    An epoch goes `OVERFIT_REPEATS` times through the photos, so that little time goes into what comes between epochs.
+    """
+    batch = min(OVERFIT_BATCH, samples)
+    epochs = math.ceil(OVERFIT_STEPS / (OVERFIT_REPEATS * math.ceil(samples / batch)))
     return replace(
         settings,
         **dict.fromkeys(
@@ -86,11 +93,11 @@ def for_overfitting(settings: Settings, samples: int, steps: int = 600) -> Setti
             0.0,
         ),
         imgsz=min(settings.imgsz, 320),
-        batch=min(2, samples),
-        nbs=min(2, samples),
+        batch=batch,
+        nbs=batch,
         epochs=epochs,
-        warmup_epochs=min(20.0, epochs / 10),
-        val_period=max(1, epochs // 6),
+        warmup_epochs=min(2.0, epochs / 10),
+        val_period=max(1, epochs // 4),
         patience=epochs,
         cache="ram",
     )

@@ -1,7 +1,7 @@
 """Prepared folder + config -> weights, in a run folder that says all about how they were made.
 
-    python -m coral_seg_yolo.train --data data/rendered --name first --config coral_seg_yolo/configs/rendered/yolo11n.yaml
-    python -m coral_seg_yolo.train --data data/rendered --name first --resume
+    python -m coral_seg_yolo.train --data data/rendered --config coral_seg_yolo/configs/rendered/yolo11n.yaml --name a
+    python -m coral_seg_yolo.train --data data/rendered --name a --resume
     python -m coral_seg_yolo.train --data data/rendered --config FILE epochs=20 imgsz=512 --device 0,1
 
 Ctrl-C, SIGTERM and SIGUSR1 end it after the batch; `--resume` goes on with the epoch that was cut short.
@@ -20,7 +20,7 @@ import yaml
 
 from coral_seg_yolo import folder as prepared
 from coral_seg_yolo import framework
-from coral_seg_yolo.settings import ON_RESUME, Settings, for_overfitting, to_ultralytics
+from coral_seg_yolo.settings import ON_RESUME, OVERFIT_REPEATS, Settings, for_overfitting, to_ultralytics
 from quadrat import experiment, files
 from quadrat.predictor import Card, write_card
 
@@ -124,9 +124,11 @@ def _write_overfit_dataset(run: Path, data: Path, count: int) -> None:
     photos = [photo for photo in prepared.photos(data, "train") if prepared.labels_of(photo).stat().st_size][:count]
     if len(photos) < count:
         raise ValueError(f"--overfit {count}: {data} has only {len(photos)} training photos with colonies")
-    files.write_text(run / "overfit.txt", "".join(f"{photo.absolute()}\n" for photo in photos))
+    lines = "".join(f"{photo.absolute()}\n" for photo in photos)
+    files.write_text(run / "overfit.txt", lines)
+    files.write_text(run / "overfit_repeated.txt", lines * OVERFIT_REPEATS)
     names = yaml.safe_load((data / "dataset.yaml").read_text("utf-8"))["names"]
-    dataset = {"path": str(run.resolve()), "train": "overfit.txt", "val": "overfit.txt", "names": names}
+    dataset = {"path": str(run.resolve()), "train": "overfit_repeated.txt", "val": "overfit.txt", "names": names}
     files.write_text(run / "overfit.yaml", yaml.safe_dump(dataset, sort_keys=False, allow_unicode=True))
 
 

@@ -1,0 +1,180 @@
+"""`load`: YOLO weights of any kind the project writes -> `Predictor` of coral colonies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from coral_seg_yolo import assemble, networks
+from quadrat import experiment, masks, tiling
+from quadrat.predictor import Card, read_card
+from quadrat.shapes import Instance
+
+MODULE = "coral_seg_yolo"
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+MAX_COLONIES = 500
+TILE_OVERLAP = 0.25  # of a tile's side
+
+
+def load(
+    path: str | Path | None = None,
+    device: str = "cpu",
+    confidence: float = 0.25,
+    iou: float = 0.5,
+    tile_px: int = 0,
+    precision: str = "f32",
+) -> YoloPredictor:
+    """Load weights and warm them up.
+
+    Args:
+        path: a ``.pt`` file, an OpenVINO folder, a run folder, or a run's name; `None` takes the weights that ship.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; for OpenVINO also its own names.
+        confidence: 0..1, the lowest score that is returned by default.
+        iou: 0..1, boxes that overlap more are one colony (whatever their class: a colony has one).
+        tile_px: side of the windows that a larger photo is cut into; 0 takes the photo as a whole.
+        precision: of OpenVINO: ``f32``, or ``bf16`` where the processor has it.
+
+    Raises:
+        FileNotFoundError: there is nothing under `path`.
+        ValueError: the file is of another kind, its card does not fit it, or a threshold is out of range.
+    """
+    for name, value in (("confidence", confidence), ("iou", iou)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} is {value}: expected 0..1")
+    if tile_px and tile_px < 64:
+        raise ValueError(f"tile_px is {tile_px}: expected 0 (the photo as a whole) or at least 64")
+    weights = find_weights(path)
+    network = networks.load(weights, device, precision)
+    card = read_card(weights) or Card(weights.stem, "instances", network.facts.labels)
+    if len(card.labels) != len(network.facts.labels):
+        raise ValueError(f"{weights} has {len(network.facts.labels)} classes, its card names {len(card.labels)}")
+    predictor = YoloPredictor(network, card, confidence, iou, tile_px)
+    predictor.warm_up()
+    return predictor
+
+
+def find_weights(path: str | Path | None) -> Path:
+    """The weights file or OpenVINO folder that `path` means, see `load`.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if path is None:
+        return _shipped()
+    found = Path(path)
+    if found.is_file() or (found.is_dir() and list(found.glob("*.xml"))):
+        return found
+    if found.suffix:  # a file name, not the name of a run
+        raise FileNotFoundError(f"{found}: no such weights file; expected a .pt file, an OpenVINO folder or a run")
+    run = experiment.find_run(MODULE, path)
+    for name in ("best.pt", "last.pt"):
+        if (run / "weights" / name).is_file():
+            return run / "weights" / name
+    raise FileNotFoundError(f"{run} has no weights/best.pt yet: its training has not finished an epoch")
+
+
+def _shipped() -> Path:
+    index = WEIGHTS / "index.yaml"
+    raw = yaml.safe_load(index.read_text("utf-8")) if index.is_file() else {}
+    name = (raw.get("default") or {}).get(MODULE)
+    if not name or not (WEIGHTS / name).exists():
+        raise FileNotFoundError(f"{index} names no weights of {MODULE} that are there: give a path (MODEL_PATH)")
+    return WEIGHTS / name
+
+
+class YoloPredictor:
+    """A `quadrat.predictor.Predictor` of colonies. Thread-unsafe: one a worker."""
+
+    def __init__(self, network: networks.Network, card: Card, confidence: float, iou: float, tile_px: int = 0):
+        self.network, self.confidence, self.iou, self.tile_px = network, confidence, iou, tile_px
+        self._card = card
+
+    @property
+    def card(self) -> Card:
+        """What a reader must know of the weights."""
+        return self._card
+
+    def warm_up(self) -> None:
+        """Run once, so that the first photo does not wait for what is set up late."""
+        side = self.network.facts.size_px
+        self._predict_whole(np.zeros((side, side, 3), np.uint8), self.confidence)
+
+    def predict(self, image_rgb: NDArray[np.uint8], *, threshold: float | None = None) -> Sequence[Instance]:
+        """Find colonies.
+
+        Args:
+            image_rgb: uint8 ``[H, W, 3]``.
+            threshold: 0..1, the lowest score to return; `None` means the predictor's own.
+
+        Returns:
+            Instances in px of `image_rgb`, best score first, trimmed, inside the photo.
+
+        Raises:
+            ValueError: `image_rgb` or `threshold` is not as above.
+        """
+        image_rgb = np.asarray(image_rgb)
+        if image_rgb.dtype != np.uint8 or image_rgb.ndim != 3 or image_rgb.shape[2] != 3 or not image_rgb.size:
+            raise ValueError(f"image_rgb is {image_rgb.dtype}{list(image_rgb.shape)}: expected uint8[H, W, 3]")
+        lowest = self.confidence if threshold is None else float(threshold)
+        if not 0 <= lowest <= 1:
+            raise ValueError(f"threshold is {threshold}: expected 0..1")
+        if 0 < self.tile_px < max(image_rgb.shape[:2]):
+            found = self._predict_tiled(image_rgb, lowest)
+        else:
+            found = self._predict_whole(image_rgb, lowest)
+        return sorted(found, key=lambda instance: -instance.score)
+
+    def _predict_tiled(self, image_rgb: NDArray[np.uint8], threshold: float) -> list[Instance]:
+        def of_window(window_rgb: NDArray[np.uint8]) -> list[Instance]:
+            return self._predict_whole(window_rgb, threshold)
+
+        overlap_px = int(self.tile_px * TILE_OVERLAP)
+        return list(tiling.predict_tiled(of_window, image_rgb, self.tile_px, overlap_px))
+
+    def _predict_whole(self, image_rgb: NDArray[np.uint8], threshold: float) -> list[Instance]:
+        detections, prototypes, input_wh = self.detect(image_rgb, threshold)
+        height, width = image_rgb.shape[:2]
+        placing = assemble.place((width, height), input_wh)
+        drawn = assemble.box_masks(prototypes, detections[:, 6:], detections[:, :4], placing, input_wh)
+        instances = [
+            masks.instance_from_mask(self._card.labels[int(kind)], mask, origin_xy, min(float(score), 1.0))
+            for (mask, origin_xy), (score, kind) in zip(drawn, detections[:, 4:6], strict=True)
+        ]
+        return [instance for instance in instances if instance is not None]
+
+    def detect(
+        self, image_rgb: NDArray[np.uint8], threshold: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[int, int]]:
+        """Run the network and suppress doubles (ultralytics' own functions).
+
+        Returns:
+            Detections float32 ``[N, 6 + M]``: box x0 y0 x1 y1 in photo px, score, class index, M coefficients;
+            prototypes float32 ``[M, mh, mw]``; width and height of the network's input in px.
+        """
+        from ultralytics.utils import nms, ops
+
+        batch = self._letterbox(image_rgb)
+        predictions, prototypes = self.network(batch)
+        kept = nms.non_max_suppression(
+            predictions,
+            threshold,
+            self.iou,
+            agnostic=True,
+            max_det=MAX_COLONIES,
+            nc=len(self._card.labels),
+            end2end=self.network.facts.end2end,
+        )[0]
+        ops.scale_boxes(batch.shape[2:], kept[:, :4], image_rgb.shape[:2])
+        return kept.float().numpy(), prototypes, (batch.shape[3], batch.shape[2])
+
+    def _letterbox(self, image_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        from ultralytics.data.augment import LetterBox
+
+        facts = self.network.facts
+        fit = LetterBox((facts.size_px, facts.size_px), auto=facts.rect, stride=facts.stride)
+        channels_first = np.ascontiguousarray(fit(image=image_rgb).transpose(2, 0, 1)[None])
+        return channels_first.astype(np.float32) / 255

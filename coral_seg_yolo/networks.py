@@ -1,0 +1,140 @@
+"""The network alone: letterboxed photo in, raw predictions and mask prototypes out, by torch or by OpenVINO."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from coral_seg_yolo import framework
+
+OPENVINO_SUFFIX = "_openvino_model"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a network says of itself.
+
+    Attributes:
+        labels: class names in the order of its outputs.
+        size_px: longer side of the input it was trained at.
+        stride: the input's sides are multiples of it.
+        rect: whether the input may be a rectangle, else it is a square of `size_px`.
+        end2end: whether its predictions need no suppression of doubles.
+    """
+
+    labels: tuple[str, ...]
+    size_px: int
+    stride: int
+    rect: bool
+    end2end: bool
+
+
+class Network(Protocol):
+    """One loaded network."""
+
+    facts: Facts
+
+    def __call__(self, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32]]:
+        """Run float32 ``[1, 3, h, w]`` RGB of 0..1.
+
+        Returns:
+            Predictions, a torch tensor ``[1, 4 + classes + M, N]`` or, end to end, ``[1, N, 6 + M]``; prototypes
+            float32 ``[M, mh, mw]``.
+        """
+        ...
+
+
+def load(path: Path, device: str, precision: str = "f32") -> Network:
+    """Load a ``.pt`` checkpoint or an OpenVINO folder.
+
+    Raises:
+        ValueError: the file is of another kind; the message says what would do.
+    """
+    if path.is_dir():
+        return OpenVinoNetwork(path, device, precision)
+    return TorchNetwork(path, device)
+
+
+class TorchNetwork:
+    """An ultralytics checkpoint, opened with ``weights_only=True``, its batch norms fused."""
+
+    def __init__(self, path: Path, device: str):
+        framework.quiet()
+        import torch
+        from ultralytics.nn.tasks import load_checkpoint
+
+        self.torch = torch
+        self.device = torch.device(device)
+        try:
+            model, _ = load_checkpoint(str(path))
+        except Exception as error:  # every way in which a foreign file can fail
+            raise ValueError(
+                f"{path} is no checkpoint that ultralytics opens safely ({type(error).__name__}: "
+                f"{str(error).splitlines()[0]}): expected weights of coral_seg_yolo.train or ultralytics' own"
+            ) from error
+        if model.task != "segment":
+            raise ValueError(
+                f"{path} is for the task {model.task!r}: expected a segmentation network (yolo11n-seg, ...)"
+            )
+        self.model = model.fuse(verbose=False).to(self.device).eval()
+        self.facts = Facts(
+            labels=tuple(str(model.names[i]) for i in range(len(model.names))),
+            size_px=int(model.args["imgsz"]),
+            stride=max(int(model.stride.max()), 32),
+            rect=True,
+            end2end=bool(getattr(self.model, "end2end", False)),
+        )
+
+    def __call__(self, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32]]:
+        """See `Network`."""
+        with self.torch.inference_mode():
+            (predictions, prototypes), _ = self.model(self.torch.from_numpy(batch).to(self.device))
+        return predictions.cpu(), prototypes[0].float().cpu().numpy()
+
+
+class OpenVinoNetwork:
+    """A folder as ``python -m coral_seg_yolo.export`` writes it, compiled for low latency.
+
+    Args:
+        path: the folder: ``*.xml``, ``*.bin``, ``metadata.yaml``.
+        device: ``cpu``, or OpenVINO's own names (``GPU``, ``AUTO``).
+        precision: ``f32`` for the numbers of torch, or ``bf16`` where the processor has it (faster).
+
+    ``OV_CACHE_DIR`` names a folder in which compiled networks are kept, for a faster start.
+    """
+
+    def __init__(self, path: Path, device: str, precision: str = "f32"):
+        framework.quiet()
+        import openvino
+        import torch
+
+        xml = next(iter(sorted(path.glob("*.xml"))), None)
+        if xml is None or not (path / "metadata.yaml").is_file():
+            raise ValueError(f"{path} has no *.xml with a metadata.yaml: expected a folder of coral_seg_yolo.export")
+        self.torch = torch
+        hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+        if os.environ.get("OV_CACHE_DIR"):
+            hints["CACHE_DIR"] = os.environ["OV_CACHE_DIR"]
+        model = openvino.Core().read_model(xml)
+        self.compiled = openvino.Core().compile_model(model, device.upper(), hints)
+        raw = yaml.safe_load((path / "metadata.yaml").read_text("utf-8"))
+        if raw["task"] != "segment":
+            raise ValueError(f"{path} is for the task {raw['task']!r}: expected a segmentation network")
+        self.facts = Facts(
+            labels=tuple(str(raw["names"][i]) for i in range(len(raw["names"]))),
+            size_px=max(raw["imgsz"]),
+            stride=int(raw["stride"]),
+            rect=bool(model.input().get_partial_shape().is_dynamic),
+            end2end=bool(raw.get("end2end") or raw.get("args", {}).get("nms")),
+        )
+
+    def __call__(self, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32]]:
+        """See `Network`."""
+        predictions, prototypes = self.compiled(batch).values()
+        return self.torch.from_numpy(predictions), prototypes[0]
