@@ -52,7 +52,7 @@ types: setup  ## mypy, strict on quadrat and deploy/serving
 	$(PY) -m mypy
 
 docs: setup  ## the documentation site, in site/
-	$(PY) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 check: lint types docs test  ## all that CI asks
 
