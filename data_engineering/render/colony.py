@@ -69,8 +69,17 @@ def draw(rng: np.random.Generator, genus: str, diameter_px: float, px_per_cm: fl
     skin = SURFACES[look.surface](ground)
     colour = _colour(rng, look, ground, shape, skin)
     height = shape.height * np.float32(ground.radius_px) + skin.height * np.float32(min(feature_px, 14.0) * 0.5)
-    mask = shape.inside > 0
+    mask = _whole(shape.inside > 0)
     return Colony(genus, form, colour, np.where(mask, np.maximum(height, 0.5), 0).astype(np.float32), mask)
+
+
+def _whole(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The largest connected part, its holes of a few pixels filled: a colony is one piece."""
+    grown = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(grown, connectivity=4)
+    if count <= 2:
+        return grown.view(np.bool_)
+    return labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
 
 
 _RAGGED = {"massive": 0.1, "solitary": 0.03, "encrusting": 0.3, "foliose": 0.2, "tabular": 0.13}
@@ -99,6 +108,8 @@ def _outline(rng: np.random.Generator, ragged: float) -> Field:
 
 def _colour(rng: np.random.Generator, look: Look, ground: Ground, shape: _Shape, skin: Skin) -> Field:
     main, second = (np.array(c, np.float32) for c in look.palettes[rng.integers(len(look.palettes))])
+    pale = np.float32(rng.uniform(0, 0.35))
+    main, second = (c + pale * (c.mean() - c) for c in (main, second))
     hue = 1 + 0.06 * rng.standard_normal(3).clip(-2, 2)
     light = rng.uniform(0.82, 1.14)
     if rng.random() < 0.03:  # bleached
@@ -114,15 +125,17 @@ def _dome(g: Ground) -> Field:
 
 
 def _massive(g: Ground, look: Look) -> _Shape:
-    size = max(g.radius_px * g.rng.uniform(0.35, 0.6), 6.0)
-    centre, edge, _ = cells_of(g, 0, size)
-    lumps = np.float32(look.lumps) * np.sqrt(np.clip(1.2 - np.minimum(centre, 1.2) ** 2, 0.02, 1.2))
-    crease = np.float32(look.lumps) * step(0.18, 0.0, edge)
+    """A dome; where the genus is lumpy, a heap of smaller domes that meet in soft creases."""
+    size = max(g.radius_px * g.rng.uniform(0.4, 0.75), 6.0)
+    centre, _, number = cells_of(g, 1, size)
+    swell = np.float32(look.lumps) * (1 - np.square(np.minimum(centre, 1.25)) / 1.6) * (0.6 + 0.6 * number)
     dome = _dome(g)
-    inside = 1 - g.rel - np.float32(0.12 * look.lumps) * centre
-    flat = g.rng.uniform(0.45, 0.85)
-    tone = (0.78 + 0.24 * dome) * (1 - 0.3 * crease)
-    return _Shape(inside, np.float32(flat) * dome + 0.22 * lumps - 0.08 * crease, np.zeros_like(dome), tone)
+    inside = 1 - g.rel - np.float32(0.1 * look.lumps) * (centre - 0.6)
+    flat = np.float32(g.rng.uniform(0.45, 0.85))
+    crease = np.float32(look.lumps) * step(0.8, 1.25, centre)
+    tone = (0.8 + 0.22 * dome) * (1 - 0.22 * crease)
+    soft = cv2.GaussianBlur(swell, (0, 0), max(size * 0.05, 0.6))
+    return _Shape(inside, flat * dome + 0.2 * soft, np.zeros_like(dome), tone)
 
 
 def _encrusting(g: Ground, look: Look) -> _Shape:
@@ -149,8 +162,8 @@ def _foliose(g: Ground, look: Look) -> _Shape:
     shade = step(0.0, 0.35, tooth)
     inside = 1 - g.rel + 0.07 * warp
     outer = step(0.08, 0.02, inside)
-    height = 0.3 * tooth + 0.12 * (1 - np.minimum(g.rel, 1)) + 0.05
-    return _Shape(inside, height, np.clip(0.75 * np.maximum(margin, outer), 0, 1), 0.5 + 0.55 * shade)
+    height = 0.2 * tooth + 0.12 * (1 - np.minimum(g.rel, 1)) + 0.05
+    return _Shape(inside, height, np.clip(0.75 * np.maximum(margin, outer), 0, 1), 0.68 + 0.4 * shade)
 
 
 def _radial(g: Ground, stretch: float) -> Ground:
@@ -164,12 +177,12 @@ def _radial(g: Ground, stretch: float) -> Ground:
 def _tips(g: Ground, look: Look, feature_px: float, stretch: float, gap: float, relief: float) -> _Shape:
     """Branch ends seen from above: rounded, pale on top, dark between, the outline following them."""
     centre, edge, number = cells_of(_radial(g, stretch), 1, feature_px)
-    knob = step(gap, gap + 0.45, edge)
+    knob = step(gap - 0.12, gap + 0.3, edge)
     inside = 1 - g.rel - np.float32(min(0.9 * feature_px / g.radius_px, 0.3)) * (centre - 0.5)
     dome = _dome(g)
     height = np.float32(relief) * dome + 0.05 + (0.1 + 0.2 * number) * knob * np.float32(min(1, 6 * feature_px / g.radius_px))
     tip = step(0.5, 0.1, centre)
-    return _Shape(inside, height, tip, (0.3 + 0.75 * knob) * (0.8 + 0.25 * dome + 0.1 * number))
+    return _Shape(inside, height, tip, (0.45 + 0.6 * knob) * (0.8 + 0.25 * dome + 0.1 * number))
 
 
 def _branching(g: Ground, look: Look) -> _Shape:
@@ -198,10 +211,10 @@ def _tabular(g: Ground, look: Look) -> _Shape:
 def _blades(g: Ground, look: Look) -> _Shape:
     """Upright plates seen edge on: winding bright lines over dark gaps."""
     wave = g.look_up(tiles.labyrinth(1), max(g.feature_px, 9.0))
-    blade = step(0.75, 0.25, np.abs(wave + 0.1))
-    edge = step(0.3, 0.08, np.abs(wave + 0.1))
+    blade = step(0.95, 0.5, np.abs(wave + 0.1))
+    edge = step(0.4, 0.12, np.abs(wave + 0.1))
     inside = 1 - g.rel - 0.16 * (1 - blade)
-    return _Shape(inside, 0.12 + 0.3 * blade + 0.2 * _dome(g), edge, 0.42 + 0.62 * blade)
+    return _Shape(inside, 0.12 + 0.3 * blade + 0.2 * _dome(g), 0.85 * edge, 0.62 + 0.45 * blade)
 
 
 FORMS: dict[str, Callable[[Ground, Look], _Shape]] = {

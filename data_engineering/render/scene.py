@@ -73,7 +73,7 @@ def render(seed: int, settings: Settings | None = None, background: Picture | No
     plain, ids, cover = _photograph(of_reef, of_frame, view, below, kind, background)
     hidden = (cover > of_strings.uniform(*settings.string_clearance_cm) * view.px_per_cm) & (ids > 0)
     threads = _threads(of_strings, settings, view, layout, kind)
-    seen_through = water.draw(of_water, settings, view.size_wh, mild=background is not None)
+    seen_through = water.draw(of_water, settings, plain, mild=background is not None)
     sigma = float(of_water.uniform(*settings.blur_px)) * settings.size_px / 1280
     photo, clean, touched = _expose(seen_through, plain, threads, hidden, sigma)
 
@@ -183,7 +183,7 @@ def _expose(
     """Photo, the same without strings, and the mask of every pixel that differs or may differ."""
     base = cv2.GaussianBlur(plain, (0, 0), sigma) if sigma > 0.2 else plain
     light_in = seen.through(base)
-    clean = np.clip(light_in + seen.noise, 0, 255).astype(np.uint8)
+    clean = cv2.add(light_in, seen.noise, dtype=cv2.CV_8U)
     photo = clean.copy()
     if threads.cover is None:
         return photo, clean, np.zeros(hidden.shape, np.bool_)
@@ -193,7 +193,7 @@ def _expose(
     weight = (cover[touched].astype(np.float32) / 255)[:, None]
     thread = threads.colour * seen.gain[touched] + seen.haze[touched]
     mixed = light_in[touched] * (1 - weight) + thread * weight + seen.noise[touched]
-    photo[touched] = np.clip(mixed, 0, 255).astype(np.uint8)
+    photo[touched] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
     return photo, clean, touched
 
 

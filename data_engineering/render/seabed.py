@@ -24,18 +24,28 @@ def draw(rng: np.random.Generator, size_wh: tuple[int, int], px_per_cm: float) -
     Returns:
         Colour float32 ``[h, w, 3]`` 0..255 and height float32 ``[h, w]`` px.
     """
+    half = ((size_wh[0] + 1) // 2, (size_wh[1] + 1) // 2)
+    colour, height = _patches(rng, half, px_per_cm / 2)
+    colour = cv2.resize(colour, size_wh, interpolation=cv2.INTER_LINEAR)
+    height = cv2.resize(height, size_wh, interpolation=cv2.INTER_LINEAR)
+    fine = _noise(rng, size_wh, 16.0, 0.8) * np.float32(rng.uniform(0.03, 0.1))  # what half the size cannot hold
+    colour *= cv2.merge([1 + fine] * 3)
+    return colour, height * np.float32(px_per_cm) + 3 * fine
+
+
+def _patches(rng: np.random.Generator, size_wh: tuple[int, int], px_per_cm: float) -> _Layer:
     kinds = list(_LAYERS)
-    share = rng.dirichlet([0.5, 0.7, 0.9, 0.6])
+    share = rng.dirichlet([0.8, 0.7, 0.9, 0.5])
     used = [i for i in np.argsort(-share)[:3] if share[i] > 0.08]
     colour, height = _LAYERS[kinds[used[0]]](rng, size_wh, px_per_cm)
     for i in used[1:]:
         over, over_height = _LAYERS[kinds[i]](rng, size_wh, px_per_cm)
         field = _noise(rng, size_wh, 30 * px_per_cm, 1.5)
         weight = step(-0.12, 0.12, field - np.float32(np.quantile(field[::8, ::8], 1 - share[i])))
-        colour += weight[..., None] * (over - colour)
+        colour = cv2.blendLinear(over, colour, weight, 1 - weight)
         height += weight * (over_height - height)
     height += 2.2 * rng.uniform(0.3, 1) * _noise(rng, size_wh, 40 * px_per_cm, 1.9)
-    return colour, height * np.float32(px_per_cm)
+    return colour, height
 
 
 def _noise(rng: np.random.Generator, size_wh: tuple[int, int], feature_px: float, slope: float) -> Field:
@@ -43,11 +53,9 @@ def _noise(rng: np.random.Generator, size_wh: tuple[int, int], feature_px: float
     return tile.spread(size_wh, feature_px, rng.uniform(0, 1, 2), rng.uniform(0, 2 * np.pi))
 
 
-def _cells(rng: np.random.Generator, size_wh: tuple[int, int], feature_px: float) -> tuple[Field, Field, Field]:
-    looked = tiles.cells(0, int(rng.integers(2))).spread(
-        size_wh, feature_px, rng.uniform(0, 1, 2), rng.uniform(0, 2 * np.pi)
-    )
-    return tuple(np.ascontiguousarray(c) for c in cv2.split(looked))  # type: ignore[return-value]
+def _places(size_wh: tuple[int, int]) -> tuple[Field, Field]:
+    x, y = np.meshgrid(np.arange(size_wh[0], dtype=np.float32), np.arange(size_wh[1], dtype=np.float32))
+    return x, y
 
 
 def _grain(rng: np.random.Generator, size_wh: tuple[int, int], feature_px: float) -> Field:
@@ -56,7 +64,8 @@ def _grain(rng: np.random.Generator, size_wh: tuple[int, int], feature_px: float
 
 def _blend(low: NDArray, high: NDArray, weight: Field) -> Field:
     low, high = np.asarray(low, np.float32), np.asarray(high, np.float32)
-    return low + np.clip(weight, 0, 1)[..., None] * (high - low)
+    weight = np.clip(weight, 0, 1)
+    return cv2.merge([low[c] + (high[c] - low[c]) * weight for c in range(3)])
 
 
 def _sand(rng: np.random.Generator, size_wh: tuple[int, int], px_per_cm: float) -> _Layer:
@@ -64,17 +73,25 @@ def _sand(rng: np.random.Generator, size_wh: tuple[int, int], px_per_cm: float) 
     waves = _noise(rng, size_wh, 7 * px_per_cm, 1.7)
     grain = _grain(rng, size_wh, 0.25 * px_per_cm)
     colour = _blend(tone * 0.82, tone, 0.6 + 0.25 * waves + 0.18 * grain)
-    return colour, 0.22 * waves + 0.015 * grain
+    return colour, 0.12 * waves + 0.012 * grain
 
 
 def _rubble(rng: np.random.Generator, size_wh: tuple[int, int], px_per_cm: float) -> _Layer:
-    size = rng.uniform(2.0, 4.5)
-    centre, edge, number = _cells(rng, size_wh, size * px_per_cm)
+    """Broken branches and stones: two sizes of cells, bent out of shape by noise."""
+    size = rng.uniform(1.6, 4.0)
     rough = _noise(rng, size_wh, 3 * px_per_cm, 1.1)
-    stone = step(0.02, 0.3, edge + 0.07 * rough)
-    colour = _blend(np.array([96, 88, 76]), np.array([198, 188, 166]), number * 0.8 + 0.1 + 0.1 * rough)
-    colour *= (0.35 + 0.65 * stone)[..., None]
-    height = stone * (0.35 + 0.5 * number) * size * 0.35 * (1.1 - 0.5 * np.minimum(centre, 1.4)) + 0.1 * rough
+    bend = 0.35 * size * px_per_cm
+    warp = (_noise(rng, size_wh, 2 * size * px_per_cm, 1.5), _noise(rng, size_wh, 2 * size * px_per_cm, 1.5))
+    x, y = _places(size_wh)
+    stretch = np.float32(rng.uniform(0.5, 1.0))  # finger-shaped pieces where it is small
+    looked = tiles.cells(0, int(rng.integers(2))).sample(
+        (x + np.float32(bend) * warp[0]) * stretch, y + np.float32(bend) * warp[1], size * px_per_cm, rng.uniform(0, 1, 2)
+    )
+    centre, edge, number = cv2.split(looked)
+    stone = step(-0.05, 0.3, edge + 0.09 * rough)
+    colour = _blend(np.array([112, 102, 86]), np.array([208, 198, 174]), number * 0.75 + 0.1 + 0.15 * rough)
+    colour *= cv2.merge([0.5 + 0.5 * stone] * 3)
+    height = stone * (0.25 + 0.45 * number) * size * 0.32 * (1.1 - 0.5 * np.minimum(centre, 1.4)) + 0.12 * rough
     return colour, height
 
 
@@ -82,10 +99,11 @@ def _rock(rng: np.random.Generator, size_wh: tuple[int, int], px_per_cm: float) 
     rough = _noise(rng, size_wh, 9 * px_per_cm, 1.25)
     fine = _noise(rng, size_wh, 2.5 * px_per_cm, 1.0)
     crust = step(0.2, 0.9, _noise(rng, size_wh, 12 * px_per_cm, 1.3) + 0.25 * fine)
-    base = _blend(np.array([84, 74, 62]), np.array([168, 152, 128]), 0.45 + 0.22 * rough + 0.14 * fine)
+    base = _blend(np.array([96, 86, 72]), np.array([184, 168, 142]), 0.45 + 0.22 * rough + 0.14 * fine)
     pink = np.array([rng.uniform(140, 186), rng.uniform(90, 116), rng.uniform(104, 130)])  # crustose coralline algae
-    strength = (crust * rng.uniform(0.1, 0.8))[..., None].astype(np.float32)
-    base += strength * (pink.astype(np.float32) * (0.9 + 0.12 * fine)[..., None] - base)
+    crust *= np.float32(rng.uniform(0.1, 0.8))
+    over = _blend(0.75 * pink, 1.05 * pink, 0.5 + 0.35 * fine)
+    base = cv2.blendLinear(over, base, crust, 1 - crust)
     return base, 0.75 * rough + 0.16 * fine
 
 

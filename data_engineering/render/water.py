@@ -32,28 +32,43 @@ class Water:
     haze: Field
     noise: Field
 
-    def through(self, rgb: NDArray, rows: slice | NDArray | None = None) -> Field:
+    def through(self, rgb: NDArray) -> Field:
         """Colours ``[H, W, 3]`` as the camera records them, noise left out."""
-        return rgb * self.gain + self.haze
+        return cv2.add(cv2.multiply(rgb, self.gain, dtype=cv2.CV_32F), self.haze)
 
 
-def draw(rng: np.random.Generator, settings: Settings, size_wh: tuple[int, int], *, mild: bool = False) -> Water:
-    """Choose water and light of a photo; `mild` where the picture below is a photograph already."""
+def draw(rng: np.random.Generator, settings: Settings, picture: NDArray[np.uint8], *, mild: bool = False) -> Water:
+    """Choose water and light of a photo.
+
+    Args:
+        rng: the photo's random numbers.
+        settings: how strong water and noise may be.
+        picture: uint8 ``[H, W, 3]``, the scene without water: the camera exposes for it.
+        mild: the picture is a photograph already, so little is added.
+    """
+    size_wh = (picture.shape[1], picture.shape[0])
     low, high = settings.water
     strength = 0.0 if mild else low + (high - low) * rng.beta(1.2, 1.6)
     loss, colour, scatter = _WATERS[str(rng.choice(list(_WATERS), p=[0.34, 0.26, 0.16, 0.24]))]
     y, x = np.mgrid[-1:1:24j, -1:1:32j].astype(np.float32)
     radius = x * x + y * y
     lean = rng.uniform(-0.15, 0.15, 2)
-    way = 0.7 + lean[0] * x + lean[1] * y + rng.uniform(0, 0.35) * radius
+    way = 0.7 + lean[0] * x + lean[1] * y + rng.uniform(0, 0.9) ** 2 * radius  # a strobe lights the middle
     way = np.clip(way, 0.1, 2)[..., None] * strength
     through = np.exp(-way * np.array(loss))
     haze = np.array(colour) * (1 - np.exp(-way * scatter * 2))
     balance = through.mean((0, 1)) ** -rng.uniform(0.2, 0.75)  # the camera's white balance takes some of it back
     vignette = 1 - rng.uniform(0, 0.22) * radius
-    exposure = rng.uniform(0.92, 1.08) if mild else rng.uniform(0.82, 1.2)
-    gain = through * balance * (vignette[..., None] * exposure)
+    gain = through * balance * vignette[..., None]
+    exposure = rng.uniform(0.92, 1.08) if mild else _exposure(rng, picture, gain, haze)
+    gain, haze = gain * exposure, haze * min(exposure, 1.1)
     return Water(_grow(gain, size_wh), _grow(haze * vignette[..., None], size_wh), _noise(rng, settings, size_wh, mild))
+
+
+def _exposure(rng: np.random.Generator, picture: NDArray[np.uint8], gain: NDArray, haze: NDArray) -> float:
+    """The factor that brings the photo to a middling brightness, as a camera's meter does, if not quite."""
+    mean = float((picture[::8, ::8].mean((0, 1)) * gain.mean((0, 1)) + haze.mean((0, 1))).mean())
+    return float(np.clip(rng.uniform(88, 142) / mean, 0.6, 1.7))
 
 
 def _grow(field: NDArray, size_wh: tuple[int, int]) -> Field:
@@ -67,5 +82,5 @@ def _noise(rng: np.random.Generator, settings: Settings, size_wh: tuple[int, int
     tint = rng.standard_normal((h // 3 + 1, w // 3 + 1, 3), np.float32)
     noise = cv2.resize(tint, (w, h), interpolation=cv2.INTER_LINEAR)
     noise *= 0.5 * sigma
-    noise += (sigma * 0.8 * light)[..., None]
-    return noise
+    light *= 0.8 * sigma
+    return cv2.add(noise, cv2.merge([light] * 3))
