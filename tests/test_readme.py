@@ -35,7 +35,7 @@ def commands(page: Path) -> list[list[str]]:
         r"`((?:make|pixi run|(?:\.venv/bin/)?python -m|\.venv/bin/\S+) [^`]*)`", prose.replace("\n", " ")
     )
     words = (shlex.split(line.replace("…", " "), comments=True) for line in lines)
-    return [[word for word in line if not re.fullmatch(r"[A-Z_]+=\S*", word)] for line in words if line]
+    return [[word for word in line if not re.fullmatch(r"[A-Z_]+=.*", word)] for line in words if line]
 
 
 @functools.cache
