@@ -33,7 +33,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--backgrounds", type=Path, metavar="DIR", help="photographs to draw over")
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")
     parser.add_argument("--fiftyone", metavar="NAME", help="make a FiftyOne dataset of the folder too")
-    parser.add_argument("--contact-sheet", type=Path, metavar="FILE", help="a PNG or JPEG of samples, instead of a folder")
+    parser.add_argument(
+        "--contact-sheet", type=Path, metavar="FILE", help="a PNG or JPEG of samples instead"
+    )
     parser.add_argument("--beside", type=Path, metavar="DIR", help="real photographs to put beside them on the sheet")
     parser.add_argument("--overlay", action="store_true", help="draw the truth on the sheet")
     return parser

@@ -92,7 +92,9 @@ def _ground(rng: np.random.Generator, form: str, radius_px: float, feature_px: f
     turn = rng.uniform(0, np.pi)
     squash = rng.uniform(0.88, 1.0) if form == "solitary" else rng.uniform(0.66, 1.0)
     c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
-    distance, angle = cv2.cartToPolar((c * x + s * y) * np.float32(squash**0.5), (c * y - s * x) / np.float32(squash**0.5))
+    distance, angle = cv2.cartToPolar(
+        (c * x + s * y) * np.float32(squash**0.5), (c * y - s * x) / np.float32(squash**0.5)
+    )
     outline = _outline(rng, _RAGGED.get(form, 0.13)) * np.float32(radius_px)
     rel = distance / outline[(angle * np.float32(255.99 / (2 * np.pi))).astype(np.int32) % 256]
     return Ground(x, y, rel, angle, radius_px, feature_px, rng)
@@ -180,7 +182,11 @@ def _tips(g: Ground, look: Look, feature_px: float, stretch: float, gap: float, 
     knob = step(gap - 0.12, gap + 0.3, edge)
     inside = 1 - g.rel - np.float32(min(0.9 * feature_px / g.radius_px, 0.3)) * (centre - 0.5)
     dome = _dome(g)
-    height = np.float32(relief) * dome + 0.05 + (0.1 + 0.2 * number) * knob * np.float32(min(1, 6 * feature_px / g.radius_px))
+    height = (
+        np.float32(relief) * dome
+        + 0.05
+        + (0.1 + 0.2 * number) * knob * np.float32(min(1, 6 * feature_px / g.radius_px))
+    )
     tip = step(0.5, 0.1, centre)
     return _Shape(inside, height, tip, (0.45 + 0.6 * knob) * (0.8 + 0.25 * dome + 0.1 * number))
 
@@ -205,7 +211,9 @@ def _tabular(g: Ground, look: Look) -> _Shape:
     margin = step(0.78, 0.98, g.rel)
     bowl = np.square(np.minimum(g.rel, 1))
     height = shape.height * 0.35 + np.float32(g.rng.uniform(0.25, 0.45)) + 0.1 * bowl
-    return replace(shape, height=height, mix=np.clip(0.8 * shape.mix + 0.5 * margin, 0, 1), tone=shape.tone + 0.12 * margin)
+    return replace(
+        shape, height=height, mix=np.clip(0.8 * shape.mix + 0.5 * margin, 0, 1), tone=shape.tone + 0.12 * margin
+    )
 
 
 def _blades(g: Ground, look: Look) -> _Shape:

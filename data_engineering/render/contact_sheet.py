@@ -52,7 +52,9 @@ def write(
             raise ValueError(f"{beside} holds no photograph")
         real = grid([_fitted(images.read(photo), cell_px) for photo in photos[:count]])
         height = max(real.shape[0], sheet.shape[0])
-        sheet = np.hstack([_padded(real, height), np.full((height, 4 * _GAP_PX, 3), 255, np.uint8), _padded(sheet, height)])
+        sheet = np.hstack(
+            [_padded(real, height), np.full((height, 4 * _GAP_PX, 3), 255, np.uint8), _padded(sheet, height)]
+        )
     images.write(path, sheet)
 
 
@@ -74,7 +76,9 @@ def _fitted(picture: Picture, cell_px: int) -> Picture:
     h, w = (max(round(side * scale), 1) for side in picture.shape[:2])
     cell = np.zeros((cell_px, cell_px, 3), np.uint8)
     y, x = (cell_px - h) // 2, (cell_px - w) // 2
-    cell[y : y + h, x : x + w] = cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    cell[y : y + h, x : x + w] = cv2.resize(
+        picture, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    )
     return cell
 
 

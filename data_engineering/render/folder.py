@@ -1,9 +1,10 @@
 """A folder of rendered quadrats: written by all cores, resumed where it stopped, the same bytes for the same seed.
 
-    OUT/manifest.json                           renderer version, seed, settings, names
-    OUT/photos/NAME.jpg   clean/NAME.jpg        with and without strings
-    OUT/strings/NAME.png  truth/NAME.json       255 where a string is; shapes JSON
-    OUT/rectified/...                           the same four of the quadrat alone, where there is a frame
+- ``OUT/manifest.json``: renderer version, seed, settings, names
+- ``OUT/photos/NAME.jpg``, ``OUT/clean/NAME.jpg``: with and without strings
+- ``OUT/strings/NAME.png``: 255 where a string is
+- ``OUT/truth/NAME.json``: shapes JSON
+- ``OUT/rectified/``: the same four of the quadrat alone, where there is a frame
 """
 
 from __future__ import annotations
@@ -144,7 +145,9 @@ def _check_same(out: Path, manifest: dict[str, object]) -> None:
         return
     there = json.loads(path.read_text("utf-8"))
     asked = json.loads(json.dumps(manifest))
-    if differ := [key for key in ("format", "version", "seed", "settings", "backgrounds") if there.get(key) != asked[key]]:
+    if differ := [
+        key for key in ("format", "version", "seed", "settings", "backgrounds") if there.get(key) != asked[key]
+    ]:
         raise ValueError(
             f"{out} holds samples made with another {' and '.join(differ)}: choose another folder or remove it"
         )

@@ -19,7 +19,14 @@ Rgb = tuple[int, int, int]
 Picture = NDArray[np.uint8]
 
 _TAPES: tuple[Rgb, ...] = ((30, 70, 190), (176, 180, 186), (232, 196, 40), (200, 40, 40), (240, 240, 236))
-_PATCHES: tuple[Rgb, ...] = ((40, 200, 200), (206, 50, 66), (16, 124, 104), (232, 200, 40), (236, 236, 236), (70, 90, 190))
+_PATCHES: tuple[Rgb, ...] = (
+    (40, 200, 200),
+    (206, 50, 66),
+    (16, 124, 104),
+    (232, 200, 40),
+    (236, 236, 236),
+    (70, 90, 190),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,16 +181,38 @@ def _dark(rng: np.random.Generator, sheet: _Sheet, side_px: float) -> None:
             sheet.bar(side, at, at + 0.003, width * 0.25, (20, 20, 40))
     if rng.random() < 0.5:
         _label(rng, sheet, width)
+    if rng.random() < 0.35:
+        _measure(rng, sheet, side_px)
+
+
+def _measure(rng: np.random.Generator, sheet: _Sheet, side_px: float) -> None:
+    """A measuring tape laid right across; it hides what is under it as a bar does."""
+    x0, y0, x1, _ = sheet.opening
+    left, right = y0 + side_px * (rng.uniform(0.1, 0.9) + np.array([-1, 1]) * rng.uniform(-0.03, 0.03))
+    half = np.array([0, side_px * rng.uniform(0.012, 0.022)])
+    start, end = np.array([x0 - 0.1 * side_px, left]), np.array([x1 + 0.1 * side_px, right])
+    ribbon = np.array([start - half, end - half, end + half, start + half]).round().astype(np.int32)
+    cv2.fillConvexPoly(sheet.rgb, ribbon, (238, 236, 228), cv2.LINE_AA)
+    cv2.fillConvexPoly(sheet.alpha, ribbon, 255, cv2.LINE_AA)
+    for k, t in enumerate(np.arange(0, 1, 0.01)):
+        top = start + t * (end - start) - half
+        low = top + half * (1.0 if k % 10 == 0 else 0.45)
+        ends = [(int(p[0]), int(p[1])) for p in (top, low)]
+        cv2.line(sheet.rgb, ends[0], ends[1], (40, 40, 40), 1, cv2.LINE_AA)
 
 
 def _label(rng: np.random.Generator, sheet: _Sheet, width: float) -> None:
     x0, _, x1, y1 = sheet.opening
     left = x0 + rng.uniform(0.1, 0.55) * (x1 - x0)
     right = left + 0.38 * (x1 - x0)
-    sheet.box(left, y1 + 0.15 * width, right, y1 + 0.85 * width, (240, 240, 236) if rng.random() < 0.5 else (60, 190, 210))
+    sheet.box(
+        left, y1 + 0.15 * width, right, y1 + 0.85 * width, (240, 240, 236) if rng.random() < 0.5 else (60, 190, 210)
+    )
     text = f"SITE {rng.integers(1, 30)} Q{rng.integers(1, 99)}"
     at, scale = (int(left + 0.1 * width), int(y1 + 0.68 * width)), width * 0.018
-    cv2.putText(sheet.rgb, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (20, 20, 30), max(int(width * 0.04), 1), cv2.LINE_AA)
+    cv2.putText(
+        sheet.rgb, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (20, 20, 30), max(int(width * 0.04), 1), cv2.LINE_AA
+    )
 
 
 KINDS: dict[str, Callable[[np.random.Generator, _Sheet, float], None]] = {

@@ -45,7 +45,9 @@ class _Place:
     y_px: float
 
 
-def grow(rng: np.random.Generator, settings: Settings, view: View, *, bare: bool = False, colonies: bool = True) -> Reef:
+def grow(
+    rng: np.random.Generator, settings: Settings, view: View, *, bare: bool = False, colonies: bool = True
+) -> Reef:
     """Grow a reef; `bare` leaves the seabed flat and black, for what lies over a given photograph."""
     w, h = view.canvas_wh
     if bare:

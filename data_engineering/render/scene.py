@@ -90,7 +90,9 @@ def render(seed: int, settings: Settings | None = None, background: Picture | No
     annotations = Annotations("photo.jpg", view.size_wh, (*colonies, *points), meta)
     shot = Shot(photo, clean, touched, annotations)
     rectified = _rectify(settings, view, shot, ids, below) if kind != "none" else None
-    return Sample(photo, clean, touched, annotations, rectified, int(choose.integers(*settings.jpeg_quality, endpoint=True)))
+    return Sample(
+        photo, clean, touched, annotations, rectified, int(choose.integers(*settings.jpeg_quality, endpoint=True))
+    )
 
 
 def _pick(rng: np.random.Generator, odds: Mapping[str, float]) -> str:

@@ -44,7 +44,7 @@ def _patches(rng: np.random.Generator, size_wh: tuple[int, int], px_per_cm: floa
         weight = step(-0.12, 0.12, field - np.float32(np.quantile(field[::8, ::8], 1 - share[i])))
         colour = cv2.blendLinear(over, colour, weight, 1 - weight)
         height += weight * (over_height - height)
-    height += 2.2 * rng.uniform(0.3, 1) * _noise(rng, size_wh, 40 * px_per_cm, 1.9)
+    height += 1.8 * rng.uniform(0.3, 1) * _noise(rng, size_wh, 45 * px_per_cm, 2.4)
     return colour, height
 
 
@@ -85,13 +85,16 @@ def _rubble(rng: np.random.Generator, size_wh: tuple[int, int], px_per_cm: float
     x, y = _places(size_wh)
     stretch = np.float32(rng.uniform(0.5, 1.0))  # finger-shaped pieces where it is small
     looked = tiles.cells(0, int(rng.integers(2))).sample(
-        (x + np.float32(bend) * warp[0]) * stretch, y + np.float32(bend) * warp[1], size * px_per_cm, rng.uniform(0, 1, 2)
+        (x + np.float32(bend) * warp[0]) * stretch,
+        y + np.float32(bend) * warp[1],
+        size * px_per_cm,
+        rng.uniform(0, 1, 2),
     )
     centre, edge, number = cv2.split(looked)
     stone = step(-0.05, 0.3, edge + 0.09 * rough)
     colour = _blend(np.array([112, 102, 86]), np.array([208, 198, 174]), number * 0.75 + 0.1 + 0.15 * rough)
     colour *= cv2.merge([0.5 + 0.5 * stone] * 3)
-    height = stone * (0.25 + 0.45 * number) * size * 0.32 * (1.1 - 0.5 * np.minimum(centre, 1.4)) + 0.12 * rough
+    height = stone * (0.25 + 0.45 * number) * size * 0.32 * (1.1 - 0.5 * np.minimum(centre, 1.4)) + 0.06 * rough
     return colour, height
 
 
@@ -104,7 +107,7 @@ def _rock(rng: np.random.Generator, size_wh: tuple[int, int], px_per_cm: float) 
     crust *= np.float32(rng.uniform(0.1, 0.8))
     over = _blend(0.75 * pink, 1.05 * pink, 0.5 + 0.35 * fine)
     base = cv2.blendLinear(over, base, crust, 1 - crust)
-    return base, 0.75 * rough + 0.16 * fine
+    return base, 0.45 * rough + 0.07 * fine
 
 
 def _algae(rng: np.random.Generator, size_wh: tuple[int, int], px_per_cm: float) -> _Layer:
@@ -113,7 +116,7 @@ def _algae(rng: np.random.Generator, size_wh: tuple[int, int], px_per_cm: float)
     low = np.array([[44, 42, 26], [58, 46, 34], [40, 52, 34]])[rng.integers(3)]
     high = np.array([[122, 120, 74], [140, 118, 84], [112, 130, 84]])[rng.integers(3)]
     colour = _blend(low, high, 0.45 + 0.26 * tuft + 0.15 * patch)
-    return colour, 0.25 * tuft + 0.4 * patch
+    return colour, 0.14 * tuft + 0.4 * patch
 
 
 _LAYERS = {"sand": _sand, "rubble": _rubble, "rock": _rock, "algae": _algae}

@@ -26,14 +26,12 @@ class Settings:
     rectified_px: int = 960  # long side of the rectified quadrat
     jpeg_quality: tuple[int, int] = (78, 96)
     # --- the quadrat ---
-    layouts: Mapping[str, float] = field(
-        default_factory=lambda: {"none": 0.35, "grid11x11": 0.4, "grid9x13": 0.25}
-    )
+    layouts: Mapping[str, float] = field(default_factory=lambda: {"none": 0.35, "grid11x11": 0.4, "grid9x13": 0.25})
     frames: Mapping[str, float] = field(  # "none" goes with layout "none" alone: strings hang on something
         default_factory=lambda: {"none": 0.25, "aluminium": 0.28, "pvc": 0.26, "dark": 0.21}
     )
     side_cm: tuple[float, ...] = (50.0, 70.0, 100.0)  # of a quadrat without strings; one with strings is as its layout
-    fill: tuple[float, float] = (0.68, 0.88)  # the quadrat's height over the photo's
+    fill: tuple[float, float] = (0.74, 0.92)  # the quadrat's height over the photo's
     crop_probability: float = 0.08  # the camera is too near or off, so corners leave the photo
     tilt_deg: tuple[float, float] = (0.0, 14.0)
     roll_deg: float = 6.0  # standard deviation, cut at 25
@@ -64,7 +62,16 @@ class Settings:
         strung = any(odds > 0 for layout, odds in self.layouts.items() if layout != "none")
         framed = any(odds > 0 for frame, odds in self.frames.items() if frame != "none")
         _check(framed or not strung, "frames", self.frames, "a frame for the layouts with strings to hang on")
-        for key in ("jpeg_quality", "fill", "tilt_deg", "string_px", "string_clearance_cm", "water", "blur_px", "noise"):
+        for key in (
+            "jpeg_quality",
+            "fill",
+            "tilt_deg",
+            "string_px",
+            "string_clearance_cm",
+            "water",
+            "blur_px",
+            "noise",
+        ):
             pair = getattr(self, key)
             _check(len(pair) == 2 and 0 <= pair[0] <= pair[1], key, pair, "a pair 0 <= low <= high")
 

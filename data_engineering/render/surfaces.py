@@ -1,7 +1,7 @@
 """The skin of a colony: corallites, pores, ridges, papillae.
 
-Each surface answers, for every pixel, how far the colour goes from the genus's main colour to its second one, how bright
-it is, and how high it stands.
+Each surface answers, for every pixel, how far the colour goes from the genus's main colour to its second one, how
+bright it is, and how high it stands.
 """
 
 from __future__ import annotations

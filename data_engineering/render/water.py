@@ -48,7 +48,7 @@ def draw(rng: np.random.Generator, settings: Settings, picture: NDArray[np.uint8
     """
     size_wh = (picture.shape[1], picture.shape[0])
     low, high = settings.water
-    strength = 0.0 if mild else low + (high - low) * rng.beta(1.2, 1.6)
+    strength = 0.0 if mild else low + (high - low) * rng.beta(1.1, 2.0)
     loss, colour, scatter = _WATERS[str(rng.choice(list(_WATERS), p=[0.34, 0.26, 0.16, 0.24]))]
     y, x = np.mgrid[-1:1:24j, -1:1:32j].astype(np.float32)
     radius = x * x + y * y
