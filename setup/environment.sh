@@ -79,8 +79,9 @@ find_uv() { # prints the path of uv, fetched into .cache/uv where the machine ha
 
 obey_pip_settings() { # uv reads no pip.conf; a machine whose pip is set to a mirror means it for uv as well
     local mirror
+    [[ -z ${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-} ]] || return 0
     mirror=${PIP_INDEX_URL:-$("$python" -m pip config get global.index-url 2>/dev/null || true)}
-    [[ -z $mirror || -n ${UV_DEFAULT_INDEX:-} || -n ${UV_INDEX_URL:-} ]] || export UV_DEFAULT_INDEX=$mirror
+    [[ -z $mirror ]] || export UV_DEFAULT_INDEX=$mirror
 }
 
 install() {
