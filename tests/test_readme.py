@@ -88,7 +88,7 @@ def check(words: list[str]) -> None:
     elif words[0].endswith("python") and "-m" in words[1:2]:
         check_module(words[2], words[3:])
     for word in words:
-        if re.fullmatch(r"[\w.-]+(/[\w.-]+)+(\.yaml|\.toml|\.sh|/)?", word) and not word.startswith(
+        if re.fullmatch(r"[A-Za-z_.][\w.-]*(/[\w.-]+)+(\.yaml|\.toml|\.sh|/)?", word) and not word.startswith(
             (*MADE_BY_USERS, ".venv")
         ):
             assert (ROOT / word).exists(), f"{word} is not in the repository"
