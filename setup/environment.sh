@@ -55,6 +55,7 @@ install_system_packages() {
 }
 
 announce() {
+    [[ ! -e $stamp ]] || { say "Bringing .venv up to date."; return 0; }
     say "Setting up .venv: about 235 packages, 3.3 GB to download, 6.9 GB on disk; half a minute to a few minutes on a fast line."
     say "Most of it is PyTorch with CUDA, which runs on the CPU too."
     if [[ -z $backend ]] && ! command -v nvidia-smi >/dev/null; then
