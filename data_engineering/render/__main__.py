@@ -8,6 +8,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import yaml
+
+from data_engineering.render.settings import LAYOUTS, Settings, from_dict
+
 
 def main(argv: list[str] | None = None) -> int:
     """Render photographs with truth, or a contact sheet."""
@@ -28,23 +32,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=12, help="samples (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     parser.add_argument("--size", type=int, metavar="PX", help="long side of a photo (default: 1280)")
-    parser.add_argument("--layout", choices=["none", "grid11x11", "grid9x13"], help="one layout for all")
+    parser.add_argument("--layout", choices=LAYOUTS, help="one layout for all")
     parser.add_argument("--settings", type=Path, metavar="YAML", help="see settings.py; --size and --layout go before")
+    parser.add_argument(
+        "--frozen", metavar="NAME", help="a frozen set such as validation-v1: its own count, seed, settings"
+    )
     parser.add_argument("--backgrounds", type=Path, metavar="DIR", help="photographs to draw over")
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")
     parser.add_argument("--fiftyone", metavar="NAME", help="make a FiftyOne dataset of the folder too")
-    parser.add_argument(
-        "--contact-sheet", type=Path, metavar="FILE", help="a PNG or JPEG of samples instead"
-    )
+    parser.add_argument("--contact-sheet", type=Path, metavar="FILE", help="a PNG or JPEG of samples instead")
     parser.add_argument("--beside", type=Path, metavar="DIR", help="real photographs to put beside them on the sheet")
     parser.add_argument("--overlay", action="store_true", help="draw the truth on the sheet")
     return parser
 
 
 def _run(args: argparse.Namespace) -> None:
-    from data_engineering.render import contact_sheet, folder
+    from data_engineering.render import contact_sheet, folder, frozen
 
     settings = _settings(args)
+    if args.frozen:
+        args.count, args.seed, settings = frozen.load(args.frozen)
     if args.contact_sheet is not None:
         contact_sheet.write(args.contact_sheet, args.count, args.seed, settings, args.beside, overlay=args.overlay)
         print(args.contact_sheet)
@@ -59,11 +66,7 @@ def _run(args: argparse.Namespace) -> None:
         dataset.from_rendered(args.out, args.fiftyone)
 
 
-def _settings(args: argparse.Namespace):  # noqa: ANN202
-    import yaml
-
-    from data_engineering.render.settings import Settings, from_dict
-
+def _settings(args: argparse.Namespace) -> Settings:
     settings = from_dict(yaml.safe_load(args.settings.read_text("utf-8"))) if args.settings else Settings()
     if args.size:
         settings = replace(settings, size_px=args.size)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_engineering.render import colony, seabed
-from data_engineering.render.camera import UNIT_CORNERS, View, apply
+from data_engineering.render.camera import View, apply
 from data_engineering.render.genera import GENERA
 from data_engineering.render.settings import Settings
 from data_engineering.render.tiles import Field
@@ -74,7 +74,11 @@ def _put(one: colony.Colony, place: _Place, rgb: Field, height: Field, ids: NDAr
     here, there = np.s_[ay0:ay1, ax0:ax1], np.s_[ay0 - y0 : ay1 - y0, ax0 - x0 : ax1 - x0]
     mask = one.mask[there]
     np.copyto(rgb[here], one.rgb[there], where=mask[..., None])
-    np.copyto(height[here], 0.5 * height[here] + one.height_px[there], where=mask)
+    if not mask.any():
+        return
+    bed = height[here]
+    ground = bed if one.form == "encrusting" else np.float32(bed[mask].mean())  # a crust follows what it grows on
+    np.copyto(bed, 0.6 * ground + one.height_px[there], where=mask)
     ids[here][mask] = number
 
 
@@ -124,8 +128,3 @@ def _find(
 def _apart(other: _Place, x: float, y: float, radius: float) -> bool:
     gap = np.hypot(x - other.x_px, y - other.y_px) - other.radius_px - radius
     return bool(gap > -_DEEPEST_OVERLAP * min(radius, other.radius_px))
-
-
-def corners_cm(view: View) -> NDArray[np.float64]:
-    """The quadrat's corners ``[4, 2]``: top left, top right, bottom right, bottom left."""
-    return UNIT_CORNERS * view.quadrat_wh_cm

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_engineering.render import camera, frame, light, reef, strings, truth, water
+from data_engineering.render import camera, frame, light, reef, strings, tiles, truth, water
 from data_engineering.render.camera import View, for_cv2
 from data_engineering.render.settings import VERSION, Settings
 from quadrat import template
@@ -193,7 +193,8 @@ def _expose(
     cover = cv2.GaussianBlur(cover, (0, 0), sigma) if sigma > 0.2 else cover
     touched = cover >= strings.FAINTEST
     weight = (cover[touched].astype(np.float32) / 255)[:, None]
-    thread = threads.colour * seen.gain[touched] + seen.haze[touched]
+    fibre = 1 + 0.12 * tiles.noise(1.0, 9).spread(touched.shape[::-1], 24.0, np.array([0.1, 0.7]), 0.5)[touched]
+    thread = threads.colour * fibre[:, None] * seen.gain[touched] + seen.haze[touched]
     mixed = light_in[touched] * (1 - weight) + thread * weight + seen.noise[touched]
     photo[touched] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
     return photo, clean, touched
@@ -206,7 +207,7 @@ def _rectify(settings: Settings, view: View, shot: Shot, ids: Picture, below: re
     cm_to_quadrat = np.diag([size_wh[0] / w_cm, size_wh[1] / h_cm, 1.0])
     photo_to_quadrat = cm_to_quadrat @ np.linalg.inv(view.cm_to_photo)
     warp = for_cv2(photo_to_quadrat)
-    touched = cv2.warpPerspective(shot.strings.view(np.uint8) * 255, warp, size_wh) > 0
+    touched = cv2.warpPerspective(shot.strings.astype(np.float32), warp, size_wh) > 0
     flat_ids = cv2.warpPerspective(ids, warp, size_wh, flags=cv2.INTER_NEAREST)
     points = tuple(truth.moved(k, photo_to_quadrat) for k in shot.annotations.keypoints)
     shapes = (*truth.colonies(flat_ids, below.genera, below.forms), *points)

@@ -68,7 +68,7 @@ def draw(rng: np.random.Generator, settings: Settings, picture: NDArray[np.uint8
 def _exposure(rng: np.random.Generator, picture: NDArray[np.uint8], gain: NDArray, haze: NDArray) -> float:
     """The factor that brings the photo to a middling brightness, as a camera's meter does, if not quite."""
     mean = float((picture[::8, ::8].mean((0, 1)) * gain.mean((0, 1)) + haze.mean((0, 1))).mean())
-    return float(np.clip(rng.uniform(88, 142) / mean, 0.6, 1.7))
+    return float(np.clip(rng.uniform(90, 148) / mean, 0.6, 1.7))
 
 
 def _grow(field: NDArray, size_wh: tuple[int, int]) -> Field:
