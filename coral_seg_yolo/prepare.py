@@ -43,6 +43,7 @@ def main(
     val: float = 0.15,
     test: float = 0.15,
     seed: int = 0,
+    only: str | None = None,
     overwrite: bool = False,
 ) -> prepared.Manifest:
     """Prepare a YOLO folder. It appears under its name only when it is whole.
@@ -56,6 +57,7 @@ def main(
         val: share of photos for validation, 0..1.
         test: share of photos that training never sees, 0..1.
         seed: of the split.
+        only: put every photo into this split, for evaluation; tags and shares count no more.
         overwrite: replace `out` if it is there.
 
     Raises:
@@ -75,16 +77,22 @@ def main(
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as name:
         draft = Path(name) / out.name
-        writer = _Writer(draft, labels, lambda genus: taxonomy.to_level(genus, level), (seed, val, test))
+        writer = _Writer(draft, labels, lambda genus: taxonomy.to_level(genus, level))
+
+        def split_for(photo: Path, known: Annotations) -> str:
+            return only or _tagged(known) or split_of(photo.name, seed, val, test)
+
         for photo, load in samples:
-            writer.add(photo, load)
+            writer.add(photo, load, split_for)
+        if not only:
+            writer.check_can_train()
         manifest = prepared.Manifest(
             level=level,
             labels=labels,
             trained_on="rendered quadrats" if rendered else f"FiftyOne dataset {fiftyone}",
             note=UNTRUSTED_NOTE if rendered else "",
             seed=seed,
-            photos=writer.photos_by_split(),
+            photos={name: writer.counts[name] for name in prepared.SPLITS},
             colonies={label: writer.colonies[label] for label in labels},
             skipped=writer.skipped,
         )
@@ -98,10 +106,8 @@ def main(
 class _Writer:
     """Adds photos to a YOLO folder and counts what it has."""
 
-    def __init__(
-        self, out: Path, labels: tuple[str, ...], to_level: Callable[[str], str], split: tuple[int, float, float]
-    ):
-        self.out, self.labels, self.to_level, self.split = out, labels, to_level, split
+    def __init__(self, out: Path, labels: tuple[str, ...], to_level: Callable[[str], str]):
+        self.out, self.labels, self.to_level = out, labels, to_level
         self.names: set[str] = set()
         self.counts: Counter[str] = Counter()
         self.colonies: Counter[str] = Counter()
@@ -110,11 +116,12 @@ class _Writer:
             for name in prepared.SPLITS:
                 (out / kind / name).mkdir(parents=True)
 
-    def add(self, photo: Path, load: Callable[[], Annotations]) -> None:
+    def add(self, photo: Path, load: Callable[[], Annotations], split_for: Callable[[Path, Annotations], str]) -> None:
         """Link one photo and write its labels; a photo that cannot be used is noted in `skipped`."""
         try:
             annotations = load()
             _check_photo(photo, annotations)
+            split = split_for(photo, annotations)
             labels = [self.to_level(instance.label) for instance in annotations.instances]
             lines = [
                 f"{self.labels.index(label)} {_ring_text(instance, annotations.size_wh)}\n"
@@ -123,21 +130,19 @@ class _Writer:
         except (ValueError, KeyError, OSError) as error:
             self.skipped[str(photo)] = f"{type(error).__name__}: {error}"
             return
-        split = _tagged(annotations) or split_of(photo.name, *self.split)
         stem = self._free_stem(photo)
         _link(photo.resolve(), self.out / "images" / split / f"{stem}{photo.suffix.lower()}")
         files.write_text(self.out / "labels" / split / f"{stem}.txt", "".join(lines))
         self.counts[split] += 1
         self.colonies.update(labels)
 
-    def photos_by_split(self) -> dict[str, int]:
+    def check_can_train(self) -> None:
         if not self.counts["train"] or not self.counts["val"]:
             reasons = "; ".join(list(self.skipped.values())[:3])
             raise ValueError(
                 f"{dict(self.counts)} photos usable, {len(self.skipped)} skipped ({reasons}): training needs at "
                 "least one in train and one in val; give more photos, a larger --val, or tags train and val"
             )
-        return {name: self.counts[name] for name in prepared.SPLITS}
 
     def _free_stem(self, photo: Path) -> str:
         stem = photo.stem
