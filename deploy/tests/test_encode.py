@@ -50,7 +50,8 @@ def keypoints(draw):
 def test_every_answer_passes_the_schema_and_obeys_the_threshold(shapes, polygons, threshold):
     answer = encode.encode(shapes, SIZE_WH, OFFERED, polygons=polygons, threshold=threshold)
     assert answer.refused == []
-    schema.check_answer(json.loads(answer.to_json()), RULES)
+    assert json.loads(answer.to_json()) == answer.shapes
+    schema.check_answer(answer.shapes, RULES)
     kept = {s.label for s in shapes if threshold is None or s.score >= threshold}
     assert {shape["label"] for shape in answer.shapes} <= kept
 
@@ -86,6 +87,14 @@ def test_a_mask_answer_holds_every_pixel(instance):
 
 def _ring(shape):
     return np.array(shape["points"]).reshape(-1, 2)
+
+
+def test_a_label_that_looks_like_json_does_not_break_the_answer():
+    name = '"mask":null'
+    offered = labels.parse_spec(json.dumps([{"name": name, "type": "mask"}]))
+    answer = encode.encode([square(name)], SIZE_WH, offered)
+    assert json.loads(answer.to_json()) == answer.shapes
+    assert answer.shapes[0]["label"] == name
 
 
 def square(label="Porites", score=0.876, **attributes):
