@@ -126,11 +126,14 @@ def _close(instances: Sequence[Instance], seen_in: Sequence[Box]) -> Iterator[tu
 
 def _agree(a: Instance, b: Instance, shared: Box) -> bool:
     """Whether a piece of `a` and a piece of `b` in the pixels both windows saw are the same thing."""
-    both = _intersection(a.xyxy_px, b.xyxy_px)
-    common = both and _intersection(both, shared)
-    if common is None or not (masks.window(a, common) & masks.window(b, common)).any():
+    in_a, in_b = _intersection(a.xyxy_px, shared), _intersection(b.xyxy_px, shared)
+    common = in_a and in_b and _intersection(in_a, in_b)
+    if in_a is None or in_b is None or common is None:
         return False
-    pieces_a, pieces_b = _pieces(masks.window(a, shared)), _pieces(masks.window(b, shared))
+    if not (masks.window(a, common) & masks.window(b, common)).any():
+        return False
+    frame = min(in_a[0], in_b[0]), min(in_a[1], in_b[1]), max(in_a[2], in_b[2]), max(in_a[3], in_b[3])
+    pieces_a, pieces_b = _pieces(masks.window(a, frame)), _pieces(masks.window(b, frame))
     count_a, count_b = int(pieces_a.max()) + 1, int(pieces_b.max()) + 1
     met = np.bincount((pieces_a * count_b + pieces_b).ravel(), minlength=count_a * count_b).reshape(count_a, count_b)
     area_a, area_b = met.sum(axis=1)[1:, None], met.sum(axis=0)[None, 1:]

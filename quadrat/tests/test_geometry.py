@@ -199,6 +199,18 @@ def test_a_quarter_is_where_it_should_be_to_the_pixel():
     )
 
 
+@pytest.mark.parametrize("size", [(40, 30), (170, 160), (700, 900)])
+def test_every_pixel_shows_the_place_of_its_centre(size):
+    x, y = np.meshgrid(np.arange(300) + 0.5, np.arange(250) + 0.5)
+    photo = np.stack([x * 0.8, y, 0 * x], -1).round().astype(np.uint8)
+    seen = geometry.rectify(photo, [[40, 30], [270, 45], [250, 220], [25, 200]], size)
+    centres = np.stack(np.meshgrid(np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5), -1)
+    places = geometry.apply_homography(geometry.invert(seen.photo_to_quadrat), centres)
+    error = seen.image_rgb[..., :2] - places * (0.8, 1)
+    assert np.abs(error.mean(axis=(0, 1))).max() < 0.3  # rounding to uint8; half a pixel is 0.4 to 3
+    assert np.abs(error).max() < 1.2
+
+
 @pytest.mark.parametrize("factor", [2, 3, 5, 8])
 def test_shrinking_takes_means_as_area_interpolation_does(factor):
     photo = np.random.default_rng(0).integers(0, 256, (40 * factor, 60 * factor, 3), np.uint8)
