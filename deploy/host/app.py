@@ -81,7 +81,8 @@ class Desk:
         with served.pool.place():  # before reading: what waits holds its photo in memory
             body = await _read_body(request, self._max_body)
             path = request.headers.get("x-nuclio-path", "/")
-            result = await served.pool.ask(Call(request_id, path, dict(request.headers), body))
+            passed = {n: v for n, v in request.headers.items() if n != "authorization"}  # the token is the host's
+            result = await served.pool.ask(Call(request_id, path, {**passed, "x-request-id": request_id}, body))
         headers = {**result.headers, "Content-Type": result.content_type}
         return Response(result.body, result.status, headers)
 

@@ -186,6 +186,16 @@ def test_a_hanging_worker_is_ended_in_time(post):
     assert post(request()).status_code == 200
 
 
+def test_the_host_itself_costs_milliseconds(host):
+    body, seconds = request(), []
+    with httpx.Client() as client:
+        for _ in range(20):
+            start = time.perf_counter()
+            client.post(host.urls[NAME], json=body)
+            seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.035  # 40 ms a request is what a missing TCP_NODELAY costs
+
+
 def test_a_worker_killed_while_idle_is_replaced(host, post):
     from multiprocessing import active_children
 
