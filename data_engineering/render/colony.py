@@ -116,7 +116,7 @@ def _colour(rng: np.random.Generator, look: Look, ground: Ground, shape: _Shape,
     light = rng.uniform(0.82, 1.14)
     if rng.random() < 0.03:  # bleached
         main, second = 0.3 * main + 160, 0.3 * second + 170
-    blotch = ground.look_up(tiles.noise(1.8, 6), ground.radius_px * 1.5)
+    blotch = ground.look_up(tiles.noise(1.8), ground.radius_px * 1.5)
     mix = np.clip(skin.mix * (1 - shape.mix) + shape.mix, 0, 1)
     tone = shape.tone * skin.tone * (1 + 0.05 * blotch) * np.float32(light)
     return (main + mix[..., None] * (second - main)) * (tone[..., None] * hue.astype(np.float32))
@@ -141,7 +141,7 @@ def _massive(g: Ground, look: Look) -> _Shape:
 
 
 def _encrusting(g: Ground, look: Look) -> _Shape:
-    rough = g.look_up(tiles.noise(1.5, 7), g.radius_px * 0.9)
+    rough = g.look_up(tiles.noise(1.5), g.radius_px * 0.9)
     inside = 1 - g.rel + 0.09 * rough
     rim = step(0.14, 0.03, inside)
     height = 0.1 * np.clip(inside * 4, 0, 1) + 0.035 * rough + 0.03
@@ -155,7 +155,7 @@ def _solitary(g: Ground, look: Look) -> _Shape:
 
 def _foliose(g: Ground, look: Look) -> _Shape:
     """Overlapping leaves: a saw tooth from the centre out, each tooth one tier with a bright margin."""
-    warp = g.look_up(tiles.noise(1.7, 8), g.radius_px * 0.9)
+    warp = g.look_up(tiles.noise(1.7), g.radius_px * 0.9)
     tiers = np.float32(g.rng.uniform(2.0, 3.6))
     swirl = np.float32(g.rng.choice([-1, 0, 1]))
     phase = g.rel * tiers + 0.42 * warp + swirl * g.angle * np.float32(1 / (2 * np.pi))

@@ -154,13 +154,18 @@ def _check_same(out: Path, manifest: dict[str, object]) -> None:
 
 
 def _run(job: Job, indices: list[int], workers: int | None) -> Iterator[int]:
-    workers = min(workers or len(os.sched_getaffinity(0)), max(len(indices), 1))
+    workers = min(workers or _cores(), max(len(indices), 1))
     if workers == 1:
         for index in indices:
             yield _one((job, index))
         return
     with multiprocessing.get_context("spawn").Pool(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
         yield from pool.imap_unordered(_one, [(job, index) for index in indices])
+
+
+def _cores() -> int:
+    """Cores that this process may use (a batch system may lend fewer than there are)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _one(task: tuple[Job, int]) -> int:

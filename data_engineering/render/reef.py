@@ -13,6 +13,8 @@ from data_engineering.render.genera import GENERA
 from data_engineering.render.settings import Settings
 from data_engineering.render.tiles import Field
 
+MIDDLE_GREY = 128.0
+"""Colour of a bare seabed: what is darker than this once lit lies in shadow."""
 _TRIES = 25
 _DEEPEST_OVERLAP = 0.4
 """Two colonies may reach into one another by this share of the smaller one's radius."""
@@ -48,10 +50,10 @@ class _Place:
 def grow(
     rng: np.random.Generator, settings: Settings, view: View, *, bare: bool = False, colonies: bool = True
 ) -> Reef:
-    """Grow a reef; `bare` leaves the seabed flat and black, for what lies over a given photograph."""
+    """Grow a reef; `bare` leaves the seabed flat and grey, for what lies over a given photograph."""
     w, h = view.canvas_wh
     if bare:
-        rgb, height = np.zeros((h, w, 3), np.float32), np.zeros((h, w), np.float32)
+        rgb, height = np.full((h, w, 3), MIDDLE_GREY, np.float32), np.zeros((h, w), np.float32)
     else:
         rgb, height = seabed.draw(rng, view.canvas_wh, view.px_per_cm)
     ids = np.zeros((h, w), np.uint8)

@@ -163,7 +163,7 @@ def _lay(picture: Picture, over: Picture, cover: Picture) -> None:
 
 
 def _over(rng: np.random.Generator, picture: Picture, ids: Picture, background: Picture) -> Picture:
-    """Put the drawn colonies over a photograph, cut at random to the same shape and matched in colour."""
+    """Put the drawn colonies and their shadows over a photograph, cut at random to the same shape; halve the tint."""
     h, w = ids.shape
     scale = max(h / background.shape[0], w / background.shape[1])
     big = (max(round(background.shape[1] * scale), w), max(round(background.shape[0] * scale), h))
@@ -172,11 +172,10 @@ def _over(rng: np.random.Generator, picture: Picture, ids: Picture, background: 
     x0, y0 = rng.integers(0, big[0] - w + 1), rng.integers(0, big[1] - h + 1)
     placed = placed[y0 : y0 + h, x0 : x0 + w].copy()
     colonies = ids > 0
-    if colonies.any():
-        drawn = picture[colonies].astype(np.float32)
-        tint = (placed[::4, ::4].mean((0, 1)) + 20) / (drawn.mean(0) + 20)
-        placed[colonies] = np.clip(drawn * tint.astype(np.float32), 0, 255).astype(np.uint8)
-    return placed
+    drawn = picture[colonies].mean(0) if colonies.any() else np.zeros(3)
+    tint = ((placed[::4, ::4].mean((0, 1)) + 20) / (drawn + 20)) ** 0.5
+    shaded = placed * (picture[..., :1] / np.float32(reef.MIDDLE_GREY))
+    return np.clip(np.where(colonies[..., None], picture * tint, shaded), 0, 255).astype(np.uint8)
 
 
 def _expose(
@@ -193,7 +192,7 @@ def _expose(
     cover = cv2.GaussianBlur(cover, (0, 0), sigma) if sigma > 0.2 else cover
     touched = cover >= strings.FAINTEST
     weight = (cover[touched].astype(np.float32) / 255)[:, None]
-    fibre = 1 + 0.12 * tiles.noise(1.0, 9).spread(touched.shape[::-1], 24.0, np.array([0.1, 0.7]), 0.5)[touched]
+    fibre = 1 + 0.12 * tiles.noise(1.0).spread(touched.shape[::-1], 24.0, np.array([0.1, 0.7]), 0)[touched]
     thread = threads.colour * fibre[:, None] * seen.gain[touched] + seen.haze[touched]
     mixed = light_in[touched] * (1 - weight) + thread * weight + seen.noise[touched]
     photo[touched] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)

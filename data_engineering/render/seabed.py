@@ -49,8 +49,7 @@ def _patches(rng: np.random.Generator, size_wh: tuple[int, int], px_per_cm: floa
 
 
 def _noise(rng: np.random.Generator, size_wh: tuple[int, int], feature_px: float, slope: float) -> Field:
-    tile = tiles.noise(slope, int(rng.integers(3)))
-    return tile.spread(size_wh, feature_px, rng.uniform(0, 1, 2), rng.uniform(0, 2 * np.pi))
+    return tiles.noise(slope).spread(size_wh, feature_px, rng.uniform(0, 1, 2), int(rng.integers(4)))
 
 
 def _places(size_wh: tuple[int, int]) -> tuple[Field, Field]:
@@ -59,7 +58,7 @@ def _places(size_wh: tuple[int, int]) -> tuple[Field, Field]:
 
 
 def _grain(rng: np.random.Generator, size_wh: tuple[int, int], feature_px: float) -> Field:
-    return tiles.grain(0).spread(size_wh, max(feature_px, 1.2), rng.uniform(0, 1, 2), rng.uniform(0, 2 * np.pi))
+    return tiles.grain(0).spread(size_wh, max(feature_px, 1.2), rng.uniform(0, 1, 2), int(rng.integers(4)))
 
 
 def _blend(low: NDArray, high: NDArray, weight: Field) -> Field:

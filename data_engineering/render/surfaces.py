@@ -120,7 +120,7 @@ def _meanders(g: Ground) -> Skin:
 
 
 def _velvet(g: Ground) -> Skin:
-    fine = g.look_up(tiles.noise(1.2, 3), 14.0)
+    fine = g.look_up(tiles.noise(1.2), 14.0)
     return Skin(np.zeros_like(fine), 1 + 0.05 * fine, 0.02 * fine)
 
 
@@ -131,7 +131,7 @@ def _papillae(g: Ground) -> Skin:
 
 
 def _ridges(g: Ground) -> Skin:
-    bend = g.look_up(tiles.noise(1.9, 1), g.radius_px * 1.6)
+    bend = g.look_up(tiles.noise(1.9), g.radius_px * 1.6)
     period = max(g.feature_px, 3.0)
     count = np.float32(np.clip(2 * np.pi * g.radius_px * 0.6 / period, 10, 90).round())
     wave = np.sin(g.angle * count + 2.2 * bend) * step(0.1, 0.35, g.rel)
@@ -141,7 +141,7 @@ def _ridges(g: Ground) -> Skin:
 
 def _septa(g: Ground) -> Skin:
     count = np.float32(np.clip(2 * np.pi * g.radius_px * 0.7 / max(g.feature_px, 3.2), 18, 80).round())
-    wobble = g.look_up(tiles.noise(1.8, 2), g.radius_px)
+    wobble = g.look_up(tiles.noise(1.8), g.radius_px)
     wave = np.sin(g.angle * count + 0.5 * wobble) * step(0.12, 0.4, g.rel)
     turn = g.rng.uniform(0, np.pi)
     along = g.x_px * np.float32(np.cos(turn)) + g.y_px * np.float32(np.sin(turn))
@@ -166,7 +166,7 @@ def _warts(g: Ground) -> Skin:
 
 def _pores(g: Ground) -> Skin:
     fine = g.look_up(tiles.grain(1), max(g.feature_px, 1.3))
-    patch = g.look_up(tiles.noise(1.7, 4), g.radius_px)
+    patch = g.look_up(tiles.noise(1.7), g.radius_px)
     return Skin(np.clip(0.5 + 0.3 * patch, 0, 1), 1 + 0.045 * fine, 0.02 * fine)
 
 
@@ -177,7 +177,7 @@ def _petals(g: Ground) -> Skin:
 
 
 def _branchlets(g: Ground) -> Skin:
-    fine = g.look_up(tiles.noise(1.0, 5), 9.0)
+    fine = g.look_up(tiles.noise(1.0), 9.0)
     return Skin(np.zeros_like(fine), 1 + 0.06 * fine, 0.03 * fine)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Field = NDArray[np.float32]
 
-TILE_PX = 512
+TILE_PX, NOISE_PX = 512, 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,13 +38,13 @@ class Tile:
             level, x_px * scale + shift[0], y_px * scale + shift[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
         )
 
-    def spread(self, size_wh: tuple[int, int], feature_px: float, offset: NDArray[np.float64], turn: float) -> Field:
-        """Cover a whole picture, the texture turned by `turn` radians."""
+    def spread(self, size_wh: tuple[int, int], feature_px: float, offset: NDArray[np.float64], turns: int) -> Field:
+        """Cover a whole picture, the texture turned by `turns` right angles."""
         scale, level = self._scale(feature_px)
-        c, s = scale * np.cos(turn), scale * np.sin(turn)
-        matrix = np.array([[c, -s, offset[0] * level.shape[0]], [s, c, offset[1] * level.shape[0]]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(level, matrix, size_wh, flags=flags, borderMode=cv2.BORDER_WRAP)
+        level = np.rot90(level, turns)
+        n = level.shape[0]
+        x, y = ((int(o * n) + np.arange(int(side * scale) + 2)) % n for o, side in zip(offset, size_wh, strict=True))
+        return cv2.resize(level[y[:, None], x], size_wh, interpolation=cv2.INTER_LINEAR)
 
     def _scale(self, feature_px: float) -> tuple[np.float32, Field]:
         scale = self.period_px / max(feature_px, 0.5)
@@ -53,13 +53,14 @@ class Tile:
 
 
 @cache
-def noise(slope: float, seed: int) -> Tile:
-    """Fractal noise of mean 0 and deviation 1; `slope` 1 is rough, 2 is cloudy. One feature: a quarter of the tile."""
-    spectrum = np.fft.fft2(np.random.default_rng([1, seed]).standard_normal((TILE_PX, TILE_PX)))
-    frequency = _frequency()
-    frequency[0, 0] = np.inf
-    field = np.fft.ifft2(spectrum / np.maximum(frequency, 2) ** slope).real
-    return _tile(field / field.std(), TILE_PX / 4)
+def noise(slope: float) -> Tile:
+    """Fractal noise of mean 0 and deviation 1; `slope` 1 is rough, 2 is cloudy. The longest wave is two features."""
+    waves = 8
+    spectrum = np.fft.rfft2(np.random.default_rng([1, round(100 * slope)]).standard_normal((NOISE_PX, NOISE_PX)))
+    spectrum[0, 0] = 0
+    spectrum /= np.maximum(_frequency(NOISE_PX)[:, : spectrum.shape[1]], waves) ** slope
+    field = np.fft.irfft2(spectrum)
+    return _tile(field / field.std(), NOISE_PX / waves / 2)
 
 
 @cache
@@ -97,14 +98,14 @@ def labyrinth(seed: int) -> Tile:
     """Winding ridges and valleys, -1..1, as brain corals have them: noise of one wavelength, its contrast evened."""
     period = 24.0
     spectrum = np.fft.fft2(np.random.default_rng([4, seed]).standard_normal((TILE_PX, TILE_PX)))
-    frequency = _frequency()
+    frequency = _frequency(TILE_PX)
     centre = TILE_PX / period
     field = np.fft.ifft2(spectrum * np.exp(-(((frequency - centre) / (0.12 * centre)) ** 2))).real
     return _tile(np.tanh(2 * field / field.std()), period)
 
 
-def _frequency() -> NDArray[np.float64]:
-    f = np.fft.fftfreq(TILE_PX) * TILE_PX
+def _frequency(n: int) -> NDArray[np.float64]:
+    f = np.fft.fftfreq(n) * n
     return np.hypot(f[:, None], f[None, :])
 
 
