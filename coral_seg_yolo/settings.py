@@ -37,7 +37,7 @@ class Settings:
     warmup_epochs: float = 3.0
     warmup_bias_lr: float = 0.0
     freeze: int = 0  # number of first layers left as they are
-    amp: bool = True  # mixed precision, on a GPU
+    amp: bool = True  # mixed precision: on a GPU, and on a processor that has bfloat16
     # loss
     box: float = 7.5
     cls: float = 0.5

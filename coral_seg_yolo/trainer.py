@@ -7,6 +7,7 @@ class again in each worker, which reads the settings from the run folder.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import threading
 import time
@@ -23,6 +24,8 @@ framework.quiet()
 
 from ultralytics.models.yolo.segment import SegmentationTrainer  # noqa: E402
 from ultralytics.utils import DEFAULT_CFG  # noqa: E402
+
+from coral_seg_yolo import precision  # noqa: E402
 
 RESULT_FILE = "result.json"
 """Metrics of the best weights on the validation photos; lies in the run folder once training is over."""
@@ -50,7 +53,9 @@ class Trainer(SegmentationTrainer):
         """Train; raises `Stopped` if a signal ended it early."""
         if self.ddp:  # the launcher deletes save_dir before it starts the workers, who take args.save_dir
             self.save_dir = Path(tempfile.mkdtemp())
-        with stop_on_signals() as self.stop_flag:
+        mixed = self.args.amp and self.device.type == "cpu" and precision.has_bfloat16()
+        forward = precision.bfloat16_training() if mixed else contextlib.nullcontext()
+        with stop_on_signals() as self.stop_flag, forward:
             if self.ddp:
                 threading.Thread(target=_pass_on, args=(self.stop_flag,), daemon=True).start()
             try:
