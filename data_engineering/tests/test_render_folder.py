@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import data_engineering
 from data_engineering.render import frozen
 from data_engineering.render.__main__ import main
 from data_engineering.render.folder import render_folder
@@ -135,3 +139,21 @@ def test_frozen_sets(monkeypatch):
     monkeypatch.setattr(frozen, "VERSION", VERSION + 1)
     with pytest.raises(ValueError, match="frozen with renderer version"):
         frozen.load("validation-v1")
+
+
+def test_a_dataset_is_made_on_request_only(tmp_path, monkeypatch):
+    calls = []
+    stand_in = types.ModuleType("data_engineering.dataset")
+    stand_in.from_rendered = lambda folder, name: calls.append((folder, name))
+    monkeypatch.setitem(sys.modules, "data_engineering.dataset", stand_in)
+    monkeypatch.setattr(data_engineering, "dataset", stand_in, raising=False)
+    arguments = ["--out", str(tmp_path), "--count", "1", "--size", "160", "--workers", "1"]
+    main(arguments)
+    assert calls == []
+    main([*arguments, "--fiftyone", "reef"])
+    assert calls == [(tmp_path, "reef")]
+
+
+def test_rendering_needs_no_framework():
+    code = "import sys, data_engineering.render.folder; sys.exit(bool({'fiftyone', 'torch'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2]).returncode == 0
