@@ -41,7 +41,7 @@ class Settings:
     string_clearance_cm: tuple[float, float] = (3.0, 14.0)  # over the seabed: what grows higher covers the string
     diagonals_probability: float = 0.15  # two strings from corner to corner, where there is no grid
     # --- colonies ---
-    colonies: tuple[int, int] = (5, 40)  # a photo
+    colonies: tuple[int, int] = (5, 40)  # a photo; fewer where there is no room for more
     touching_probability: float = 0.45  # a colony is put against one that is there already
     # --- water and camera ---
     water: tuple[float, float] = (0.0, 1.0)  # 0: white light at the surface; 1: 20 m without strobe
@@ -55,6 +55,12 @@ class Settings:
         _check(self.rectified_px >= 64, "rectified_px", self.rectified_px, "at least 64")
         _check(all(0.25 <= a <= 4 for a in self.aspects) and self.aspects, "aspects", self.aspects, "ratios 0.25..4")
         _check(0 <= self.colonies[0] <= self.colonies[1] <= 254, "colonies", self.colonies, "0 <= low <= high <= 254")
+        _check(self.tilt_deg[1] <= 40, "tilt_deg", self.tilt_deg, "at most 40: beyond it the photo shows the horizon")
+        _check(self.fill[0] >= 0.1, "fill", self.fill, "at least 0.1")
+        _check(self.side_cm and min(self.side_cm) >= 10, "side_cm", self.side_cm, "sides of at least 10")
+        _check(0 <= self.sag <= 0.03, "sag", self.sag, "0..0.03")
+        for key in ("crop_probability", "diagonals_probability", "touching_probability"):
+            _check(0 <= getattr(self, key) <= 1, key, getattr(self, key), "0..1")
         for key, known in (("layouts", LAYOUTS), ("frames", FRAMES)):
             odds = getattr(self, key)
             good = set(odds) <= set(known) and sum(odds.values()) > 0 and min(odds.values()) >= 0

@@ -124,6 +124,8 @@ def test_settings_survive_json():
         ({"frames": {"none": 1}, "layouts": {"grid9x13": 1}}, "frames is .*hang on"),
         ({"colonies": [9, 3]}, "colonies is"),
         ({"noise": [5, 1]}, "noise is"),
+        ({"tilt_deg": [0, 60]}, "tilt_deg is .*horizon"),
+        ({"crop_probability": 1.5}, "crop_probability is 1.5: expected 0..1"),
     ],
 )
 def test_wrong_settings_are_named(values, message):
