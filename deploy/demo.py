@@ -26,7 +26,7 @@ SEED, COUNT = 2026, 12
 SHEET_PHOTOS = 24
 NOTE = (
     "The weights saw rendered quadrats only: take this as a first draft and check every shape. "
-    "Train on your own photos: pixi run train coral_seg_yolo --data FOLDER (or: python -m coral_seg_yolo.train --data FOLDER)."
+    "Train on your own photos: pixi run train coral_seg_yolo --data FOLDER, or python -m coral_seg_yolo.train --data FOLDER."
 )
 
 
