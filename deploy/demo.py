@@ -25,8 +25,8 @@ DATASET = "quadratseg-demo"
 SEED, COUNT = 2026, 12
 SHEET_PHOTOS = 24
 NOTE = (
-    "The weights saw rendered quadrats only: take this as a first draft and check every shape. "
-    "Train on your own photos: pixi run train coral_seg_yolo --data FOLDER, or python -m coral_seg_yolo.train --data FOLDER."
+    "The weights saw rendered quadrats only: take this as a first draft and check every shape. Train on your own "
+    "photos: pixi run train coral_seg_yolo --data FOLDER, or python -m coral_seg_yolo.train --data FOLDER."
 )
 
 
