@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--layout", choices=LAYOUTS, help="one layout for all")
     parser.add_argument("--settings", type=Path, metavar="YAML", help="see settings.py; --size and --layout go before")
     parser.add_argument(
-        "--frozen", metavar="NAME", help="a frozen set such as validation-v1: its own count, seed, settings"
+        "--frozen", metavar="NAME", help="a frozen set such as validation-v0: its own count, seed, settings"
     )
     parser.add_argument("--backgrounds", type=Path, metavar="DIR", help="photographs to draw over")
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")

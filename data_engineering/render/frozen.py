@@ -13,7 +13,7 @@ def load(name: str) -> tuple[int, int, Settings]:
     """Count, seed and settings of a frozen set.
 
     Args:
-        name: ``validation-v1`` and the like.
+        name: ``validation-v0`` and the like.
 
     Raises:
         ValueError: there is no such set, or this renderer draws other pixels than the one it was frozen with.

@@ -134,13 +134,13 @@ def test_wrong_settings_are_named(values, message):
 
 
 def test_frozen_sets(monkeypatch):
-    count, seed, settings = frozen.load("validation-v1")
+    count, seed, settings = frozen.load("validation-v0")
     assert (count > 50, seed, settings) == (True, 9001, Settings())
-    with pytest.raises(ValueError, match=r"'validation-v0': expected one of .*validation-v1"):
-        frozen.load("validation-v0")
+    with pytest.raises(ValueError, match=r"'validation-none': expected one of .*validation-v0"):
+        frozen.load("validation-none")
     monkeypatch.setattr(frozen, "VERSION", VERSION + 1)
     with pytest.raises(ValueError, match="frozen with renderer version"):
-        frozen.load("validation-v1")
+        frozen.load("validation-v0")
 
 
 def test_a_dataset_is_made_on_request_only(tmp_path, monkeypatch):
