@@ -24,20 +24,21 @@ FUNCTION = "pth-yolo-coralseg"
 DATASET = "quadratseg-demo"
 SEED, COUNT = 2026, 12
 SHEET_PHOTOS = 24
-NOTE = (
-    "The weights saw rendered quadrats only: take this as a first draft and check every shape. Train on your own "
-    "photos: pixi run train coral_seg_yolo --data FOLDER, or python -m coral_seg_yolo.train --data FOLDER."
+HOW_TO_TRAIN = (
+    "Train on your own photos: pixi run train coral_seg_yolo --data FOLDER, "
+    "or python -m coral_seg_yolo.train --data FOLDER."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One photo that went through: what was found, the seconds of the request, and the overlay."""
+    """One photo that went through: what was found, the seconds of the request, the overlay and the note on it."""
 
     photo: Path
     annotations: Annotations
     seconds: float
     overlay: Path
+    note: str
 
 
 def main(
@@ -46,6 +47,7 @@ def main(
     out: Path = Path("runs/demo"),
     count: int = COUNT,
     threshold: float | None = None,
+    weights: str | None = None,
     fiftyone: bool = True,
 ) -> tuple[list[Done], dict[Path, str]]:
     """Run the main job.
@@ -55,6 +57,7 @@ def main(
         out: where everything is written; a photo's results replace those of an earlier demo.
         count: photographs to render.
         threshold: lowest score, 0..1; ``None`` leaves it to the function.
+        weights: a run, a file or an export of one's own; ``None`` takes what ships.
         fiftyone: make the FiftyOne dataset too.
 
     Returns:
@@ -68,7 +71,7 @@ def main(
     photos = images.list_photos(images_folder or out / "rendered" / "photos")
     photos = photos if images_folder else photos[:count]
     names = _result_names(photos)
-    done, failed = _annotate(photos, names, out, threshold)
+    done, failed = _annotate(photos, names, out, threshold, weights)
     if done:
         cvat_xml.write(out / "annotations.xml", [item.annotations for item in done])
         _write_sheet(out / "contact_sheet.jpg", done)
@@ -107,7 +110,7 @@ def _result_names(photos: Sequence[Path]) -> dict[Path, str]:
 
 
 def _annotate(
-    photos: Sequence[Path], names: dict[Path, str], out: Path, threshold: float | None
+    photos: Sequence[Path], names: dict[Path, str], out: Path, threshold: float | None, weights: str | None
 ) -> tuple[list[Done], dict[Path, str]]:
     import httpx
     from tqdm import tqdm
@@ -117,7 +120,8 @@ def _annotate(
     done: list[Done] = []
     failed: dict[Path, str] = {}
     print(f"starting the host with {FUNCTION} …", flush=True)
-    with Host(port=0) as host, httpx.Client(timeout=120) as client:
+    model_paths = {FUNCTION: weights} if weights else None
+    with Host(port=0, model_paths=model_paths) as host, httpx.Client(timeout=120) as client:
         if FUNCTION in host.failures or FUNCTION not in host.urls:
             raise RuntimeError(f"{FUNCTION} cannot start: {host.failures.get(FUNCTION, 'not found')}")
         for photo in tqdm(photos, desc="photographs", unit="photo"):
@@ -142,9 +146,11 @@ def _annotate_one(client, url: str, photo: Path, name: str, out: Path, threshold
     meta = {"function": FUNCTION, "model": response.headers.get("X-Quadrat-Model", ""), "seconds": round(seconds, 3)}
     annotations = Annotations(photo.name, size_wh, cvat_answer.read(response.json(), size_wh), meta)
     shapes_json.write(out / "shapes" / f"{name}.json", annotations)
-    picture = overlay.draw(image_rgb, annotations.shapes, title=photo.name, note=NOTE)
+    weights_note = response.headers.get("X-Quadrat-Note", "")  # what the card of the weights says, if anything
+    note = f"{weights_note} {HOW_TO_TRAIN}" if weights_note else ""
+    picture = overlay.draw(image_rgb, annotations.shapes, title=photo.name, note=note)
     images.write(out / "overlays" / f"{name}.jpg", picture)
-    return Done(photo, annotations, seconds, out / "overlays" / f"{name}.jpg")
+    return Done(photo, annotations, seconds, out / "overlays" / f"{name}.jpg", note)
 
 
 def _error_message(response) -> str:  # noqa: ANN001
@@ -160,7 +166,7 @@ def _write_sheet(path: Path, done: Sequence[Done]) -> None:
         image_rgb = images.read(item.photo)
         cells.append(overlay.draw(image_rgb, item.annotations.shapes, title=item.photo.name, long_side=900))
     more = f" The first {SHEET_PHOTOS} of {len(done)} photographs." if len(done) > SHEET_PHOTOS else ""
-    images.write(path, overlay.contact_sheet(cells, columns=3, cell_px=800, note=NOTE + more))
+    images.write(path, overlay.contact_sheet(cells, columns=3, cell_px=800, note=done[0].note + more))
 
 
 def _print_table(done: Sequence[Done], failed: dict[Path, str]) -> None:
@@ -212,6 +218,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"))
     parser.add_argument("--count", type=int, default=COUNT, help=f"photographs to render (default {COUNT})")
     parser.add_argument("--threshold", type=float, help="lowest score, 0..1 (default: the function's)")
+    parser.add_argument("--weights", help="a run, a file or an export of your own (default: what ships)")
     parser.add_argument("--no-fiftyone", dest="fiftyone", action="store_false")
     return parser.parse_args(argv)
 
