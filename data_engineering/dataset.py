@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 os.environ.setdefault("FIFTYONE_DO_NOT_TRACK", "true")
+os.environ.setdefault("FIFTYONE_DATABASE_VALIDATION", "false")  # no notice that the bundled MongoDB is not the newest
 os.environ.setdefault("FIFTYONE_DATABASE_DIR", str(Path(__file__).resolve().parents[1] / ".cache" / "fiftyone-db"))
 
 import fiftyone as fo

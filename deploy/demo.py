@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -25,8 +26,7 @@ DATASET = "quadratseg-demo"
 SEED, COUNT = 2026, 12
 SHEET_PHOTOS = 24
 HOW_TO_TRAIN = (
-    "Train on your own photos: pixi run train coral_seg_yolo --data FOLDER, "
-    "or python -m coral_seg_yolo.train --data FOLDER."
+    "How to train: pixi run train coral_seg_yolo --data FOLDER, or python -m coral_seg_yolo.train --data FOLDER."
 )
 
 
@@ -80,7 +80,7 @@ def main(
         _print_score(rendered, done)
     if fiftyone and done:
         _make_dataset(done, rendered)
-    print(f"\nWritten to {out}/: shapes/*.json, annotations.xml, overlays/*.jpg, contact_sheet.jpg")
+    print(f"\nWritten to {out}/: shapes/*.json, annotations.xml, overlays/*.jpg, contact_sheet.jpg, host.log")
     return done, failed
 
 
@@ -116,7 +116,9 @@ def _annotate(
     from tqdm import tqdm
 
     from deploy.host import Host
+    from deploy.host.log import LOG_FILE
 
+    os.environ.setdefault(LOG_FILE, str(out / "host.log"))  # the progress bar has the screen
     done: list[Done] = []
     failed: dict[Path, str] = {}
     print(f"starting the host with {FUNCTION} …", flush=True)

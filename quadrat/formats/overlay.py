@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -39,13 +39,16 @@ def draw(image_rgb: Rgb, shapes: Sequence[Shape], *, title: str = "", note: str 
     """
     canvas, scale = _shrunk(image_rgb, long_side)
     thick = max(1, round(max(canvas.shape[:2]) / 600))
+    covered = {shape.label: np.zeros(canvas.shape[:2], np.bool_) for shape in shapes if isinstance(shape, Instance)}
     for shape in shapes:
         if isinstance(shape, Instance):
-            _draw_instance(canvas, shape, scale, thick)
+            _draw_instance(canvas, shape, scale, thick, covered[shape.label])
     for shape in shapes:
         if isinstance(shape, Keypoints):
             _draw_keypoints(canvas, shape, scale, thick)
-    return _with_note(_with_legend(canvas, shapes, image_rgb.shape[0] * image_rgb.shape[1], title), note)
+    shares = {label: float(mask.mean()) for label, mask in covered.items()}
+    counts = Counter(shape.label for shape in shapes)
+    return _with_note(_with_legend(canvas, counts, shares, title), note)
 
 
 def contact_sheet(pictures: Sequence[Rgb], *, columns: int = 3, cell_px: int = 640, note: str = "") -> Rgb:
@@ -81,13 +84,14 @@ def _shrunk(image_rgb: Rgb, long_side: int) -> tuple[Rgb, float]:
     return np.asarray(cv2.resize(image_rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8), scale
 
 
-def _draw_instance(canvas: Rgb, shape: Instance, scale: float, thick: int) -> None:
+def _draw_instance(canvas: Rgb, shape: Instance, scale: float, thick: int, covered: masks.Mask) -> None:
     colour = colour_rgb(shape.label)
     rings = [ring * scale for part in masks.instance_to_parts(shape) for ring in part]
     height, width = canvas.shape[:2]
     drawn = masks.instance_from_rings(shape.label, rings, (width, height))
     if drawn is None:
         return
+    masks.paste(drawn, covered)
     x0, y0, x1, y1 = drawn.xyxy_px
     crop = canvas[y0:y1, x0:x1]
     crop[drawn.mask] = (0.68 * crop[drawn.mask] + 0.32 * np.array(colour)).astype(np.uint8)
@@ -115,11 +119,7 @@ def _draw_keypoints(canvas: Rgb, shape: Keypoints, scale: float, thick: int) -> 
             cv2.putText(canvas, name, (at[0] + 5, at[1] - 5), cv2.FONT_HERSHEY_SIMPLEX, size, ink, width, cv2.LINE_AA)
 
 
-def _with_legend(canvas: Rgb, shapes: Sequence[Shape], photo_px: int, title: str) -> Rgb:
-    counts = Counter(shape.label for shape in shapes)
-    area: Counter[str] = Counter()
-    for shape in shapes:
-        area[shape.label] += shape.area_px if isinstance(shape, Instance) else 0
+def _with_legend(canvas: Rgb, counts: Counter[str], shares: Mapping[str, float], title: str) -> Rgb:
     unit = max(13, round(max(canvas.shape[:2]) / 62))
     width = unit * 17
     lines = len(counts) + 3
@@ -131,7 +131,7 @@ def _with_legend(canvas: Rgb, shapes: Sequence[Shape], photo_px: int, title: str
     for row, (label, count) in enumerate(counts.most_common(), 0):
         top = unit * (4 + 1.7 * row)
         pen.rounded_rectangle((unit, top, unit * 2, top + unit), unit / 5, colour_rgb(label))
-        share = f"{count}   {100 * area[label] / photo_px:.1f} %" if area[label] else str(count)
+        share = f"{count}   {shares[label]:.1%}" if label in shares else str(count)
         pen.text((unit * 2.6, top + unit / 2), _cut(label, 20), _INK, _font(unit * 0.9), anchor="lm")
         pen.text((width - unit * 0.8, top + unit / 2), share, _FAINT, _font(unit * 0.8), anchor="rm")
     return np.hstack([_padded(canvas, height, canvas.shape[1]), np.asarray(panel)])
