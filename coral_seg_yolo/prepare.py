@@ -247,6 +247,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rectified", action="store_true", help="the rectified photos of a rendered folder")
     parser.add_argument("--val", type=float, default=0.15, help="share for validation (default 0.15)")
     parser.add_argument("--test", type=float, default=0.15, help="share that training never sees (default 0.15)")
+    parser.add_argument("--only", choices=prepared.SPLITS, help="put every photo into this split, for evaluation")
     parser.add_argument("--seed", type=int, default=0, help="of the split")
     parser.add_argument("--overwrite", action="store_true", help="replace --out if it is there")
     return parser.parse_args(argv)
