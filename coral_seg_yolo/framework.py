@@ -12,12 +12,13 @@ from typing import Any
 def quiet(*, online: bool = False) -> None:
     """Set the environment that ultralytics reads when it is imported. What the user has set stays."""
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
-    os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "true")  # checkpoints are opened with weights_only=True
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))  # ultralytics would take 1, slow on a processor
     if not online:
         os.environ.setdefault("YOLO_OFFLINE", "true")
+    from ultralytics.nn import tasks
     from ultralytics.utils import SETTINGS
 
+    tasks.SAFE_LOAD = True  # checkpoints are opened with weights_only=True, whoever imported ultralytics first
     loggers = {"tensorboard": True, "mlflow": bool(os.environ.get("MLFLOW_TRACKING_URI")), "sync": False}
     for key in ("clearml", "comet", "dvc", "raytune", "wandb"):
         loggers[key] = False
