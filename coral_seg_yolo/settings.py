@@ -75,7 +75,7 @@ class Settings:
     plots: bool = True  # curves, label statistics and example batches as pictures
 
 
-OVERFIT_STEPS, OVERFIT_REPEATS, OVERFIT_BATCH = 300, 10, 2
+OVERFIT_STEPS, OVERFIT_REPEATS, OVERFIT_BATCH = 400, 10, 2
 
 
 def for_overfitting(settings: Settings, samples: int) -> Settings:
@@ -92,7 +92,7 @@ def for_overfitting(settings: Settings, samples: int) -> Settings:
             + ("fliplr", "flipud", "hsv_h", "hsv_s", "hsv_v", "multi_scale", "weight_decay"),
             0.0,
         ),
-        imgsz=min(settings.imgsz, 512),
+        imgsz=640,
         batch=batch,
         nbs=batch,
         epochs=epochs,

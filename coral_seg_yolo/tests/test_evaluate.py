@@ -15,7 +15,7 @@ from quadrat.predictor import Card, write_card
 def test_figures_of_a_prepared_folder(data: Path, make_weights) -> None:
     command = [sys.executable, "-m", "coral_seg_yolo.evaluate", "--data", str(data), "--split", "val", "--json"]
     done = subprocess.run(
-        [*command, "--weights", str(make_weights("yolo11n-seg", classes=16))], capture_output=True, text=True
+        [*command, "--weights", str(make_weights("yolo11n-seg", classes=16, imgsz=64))], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
