@@ -1,9 +1,11 @@
-"""Weights -> OpenVINO, TorchScript or ONNX, checked against torch on an image before it is kept.
+"""Weights -> OpenVINO, TorchScript, ONNX, or a ``.pt`` to give away; checked against torch before it is kept.
 
     python -m coral_seg_yolo.export --weights first
     python -m coral_seg_yolo.export --weights weights/x.pt --format onnx --out somewhere
+    python -m coral_seg_yolo.export --weights first --format pt --name coral-reef --out shared
 
-`model.load` takes the OpenVINO folder as it takes the ``.pt`` file; the others are for programs of one's own.
+`model.load` takes the OpenVINO folder and the ``.pt`` file; the others are for programs of one's own. A ``.pt`` to give
+away holds the network alone: no optimizer, no history, and no folder names of the machine that trained it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import importlib.util
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,8 @@ from coral_seg_yolo import framework, model, networks
 from quadrat import images
 from quadrat.predictor import Card, read_card, write_card
 
-NEEDS = {"openvino": ("openvino",), "torchscript": (), "onnx": ("onnx", "onnxruntime", "onnxslim")}
+NEEDS = {"openvino": ("openvino",), "torchscript": (), "onnx": ("onnx", "onnxruntime", "onnxslim"), "pt": ()}
+FOLDER_ARGUMENTS = ("data", "project", "name", "save_dir", "model", "pretrained", "resume", "cfg", "tracker", "source")
 TOLERANCE = {False: 0.001, True: 0.02}  # largest difference as a share of the largest value; with half-size weights
 
 
@@ -32,6 +36,7 @@ def main(
     *,
     format: str = "openvino",
     out: Path | None = None,
+    name: str | None = None,
     half: bool = False,
     dynamic: bool = False,
     image: Path | None = None,
@@ -40,8 +45,9 @@ def main(
 
     Args:
         weights: a ``.pt`` file, or a run.
-        format: ``openvino``, ``torchscript`` or ``onnx``.
+        format: ``openvino``, ``torchscript``, ``onnx`` or ``pt``.
         out: folder to put the result in; `None` puts it beside the weights.
+        name: what the weights are called from now on; `None` leaves it.
         half: store weights in 16 bits (OpenVINO), half the size.
         dynamic: take any input size, so that photos need no padding to a square (OpenVINO, ONNX).
         image: photo for the check; `None` takes made-up texture.
@@ -57,10 +63,14 @@ def main(
     if source.suffix != ".pt":
         raise ValueError(f"{source} is exported already: expected a .pt file or a run")
     _check_packages(format)
+    if format == "pt" and name is None:
+        raise ValueError("format 'pt' needs a --name: the weights would have the name of their source")
     network = networks.load(source, "cpu")
     card = read_card(source) or Card(source.stem, "instances", network.facts.labels)
+    card = replace(card, name=name or card.name)
     with tempfile.TemporaryDirectory() as temporary:
-        made = _export(source, Path(temporary), format, half, dynamic)
+        copy = Path(shutil.copy(source, Path(temporary) / f"{name or source.stem}.pt"))
+        made = _strip(copy) if format == "pt" else _export(copy, format, half, dynamic)
         batch = _batch(image, network.facts.size_px)
         _check_parity(network(batch), _run(made, batch), made.name, TOLERANCE[half])
         target = (out or source.parent) / made.name
@@ -80,11 +90,25 @@ def _check_packages(format: str) -> None:
         raise ValueError(f"format {format!r} needs what is not installed: pip install {' '.join(missing)}")
 
 
-def _export(source: Path, folder: Path, format: str, half: bool, dynamic: bool) -> Path:
+def _strip(checkpoint: Path) -> Path:
+    """Write a checkpoint anew with the network alone."""
+    import torch
+    from ultralytics.nn.tasks import torch_safe_load
+
+    full, _ = torch_safe_load(str(checkpoint))
+    network = full.get("ema") or full["model"]
+    network.args = {key: value for key, value in full["train_args"].items() if key not in FOLDER_ARGUMENTS}
+    network.yaml.pop("yaml_file", None)
+    kept = {key: full[key] for key in ("version", "license", "docs") if key in full}
+    torch.save({"model": network, "train_args": network.args, **kept}, checkpoint)
+    return checkpoint
+
+
+def _export(copy: Path, format: str, half: bool, dynamic: bool) -> Path:
+    """Export beside `copy`, as ultralytics does."""
     framework.quiet()
     from ultralytics import YOLO
 
-    copy = shutil.copy(source, folder)  # ultralytics writes beside the file it exports
     options: dict[str, Any] = {"dynamic": dynamic} if format != "torchscript" else {}
     if half and format == "openvino":
         options["quantize"] = 16
@@ -103,7 +127,7 @@ def _batch(image: Path | None, side: int) -> NDArray[np.float32]:
 
 
 def _run(made: Path, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32]]:
-    if made.is_dir():
+    if made.is_dir() or made.suffix == ".pt":
         return networks.load(made, "cpu")(batch)
     import torch
     from ultralytics.nn.autobackend import AutoBackend
@@ -132,6 +156,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--weights", help=".pt file, run folder or run name (default: what ships)")
     parser.add_argument("--format", default="openvino", choices=tuple(NEEDS))
     parser.add_argument("--out", type=Path, help="folder for the result (default: beside the weights)")
+    parser.add_argument("--name", help="what the weights are called from now on")
     parser.add_argument("--half", action="store_true", help="16-bit weights, half the size (OpenVINO)")
     parser.add_argument("--dynamic", action="store_true", help="any input size (OpenVINO, ONNX)")
     parser.add_argument("--image", type=Path, help="photo for the check against torch (default: made-up texture)")

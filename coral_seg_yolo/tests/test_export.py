@@ -83,3 +83,24 @@ def test_a_folder_that_is_no_export_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.xml").write_text("<net/>")
     with pytest.raises(ValueError, match="metadata.yaml"):
         model.load(tmp_path)
+
+
+def test_weights_to_give_away_hold_the_network_alone(weights: Path, tmp_path: Path) -> None:
+    import zipfile
+
+    import torch
+
+    source = tmp_path / "source.pt"
+    full = torch.load(weights, weights_only=False)
+    arguments = {**full["train_args"], "project": "/home/someone/reef", "data": "/home/someone/d.yaml"}
+    torch.save({**full, "train_args": arguments, "optimizer": {"state": [0] * 1000}}, source)
+    write_card(source, Card("source", "instances", ("a", "b", "c"), note="mind"))
+    given = export.main(str(source), format="pt", name="coral-reef", out=tmp_path / "given")
+    assert given == tmp_path / "given" / "coral-reef.pt"
+    assert model.load(given).card == Card("coral-reef", "instances", ("a", "b", "c"), note="mind")
+    with zipfile.ZipFile(given) as archive:
+        pickled = b"".join(archive.read(name) for name in archive.namelist() if name.endswith("data.pkl"))
+    assert b"someone" not in pickled
+    assert b"optimizer" not in pickled
+    with pytest.raises(ValueError, match="needs a --name"):
+        export.main(str(source), format="pt")
