@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from quadrat import masks
+from quadrat import masks, rle
 from quadrat.files import write_json
 from quadrat.shapes import Annotations, Instance, Keypoints, Shape
 
@@ -61,7 +61,7 @@ def _instance(shape: Instance, photo: Annotations, polygons: bool) -> dict[str, 
     return {
         "bbox": [x0, y0, x1 - x0, y1 - y0],
         "area": shape.area_px,
-        "segmentation": [p[0].ravel().tolist() for p in parts] if plain else masks.rle_encode(shape, photo.size_wh),
+        "segmentation": [p[0].ravel().tolist() for p in parts] if plain else rle.encode(shape, photo.size_wh),
     }
 
 
@@ -116,7 +116,7 @@ def _read_shape(entry: Mapping[str, Any], category: Mapping[str, Any], size_wh: 
         )
     segmentation = entry.get("segmentation") or _box_ring(entry["bbox"])
     if isinstance(segmentation, Mapping):
-        return masks.rle_decode(segmentation, label, score, attributes)
+        return rle.decode(segmentation, label, score, attributes)
     full = [masks.instance_from_rings(label, [np.reshape(p, (-1, 2))], size_wh, score) for p in segmentation]
     return masks.unite([part for part in full if part is not None], score, attributes)
 

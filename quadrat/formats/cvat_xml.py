@@ -15,7 +15,7 @@ from xml.etree.ElementTree import Element, SubElement
 import cv2
 import numpy as np
 
-from quadrat import cvat_labels, masks
+from quadrat import cvat_labels, masks, rle
 from quadrat.files import write_bytes
 from quadrat.shapes import HIDDEN, OCCLUDED, VISIBLE, Annotations, Instance, Keypoints, Shape
 
@@ -93,7 +93,7 @@ def _points(xy: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> str:
 def _mask(shape: Instance) -> Element:
     x0, y0, x1, y1 = shape.xyxy_px
     box = {"left": str(x0), "top": str(y0), "width": str(x1 - x0), "height": str(y1 - y0)}
-    return Element("mask", {**_head(shape), "rle": ", ".join(map(str, masks.runs_of(shape.mask.ravel()))), **box})
+    return Element("mask", {**_head(shape), "rle": ", ".join(map(str, rle.runs_of(shape.mask.ravel()))), **box})
 
 
 def _skeleton(shape: Keypoints) -> Element:
@@ -187,7 +187,7 @@ def _score(confidence: str | None) -> float:
 
 def _read_mask(element: Element, label: str, score: float, attributes: dict[str, str]) -> Instance | None:
     left, top, width, height = (int(element.attrib[k]) for k in ("left", "top", "width", "height"))
-    bits = masks.runs_to_bits([int(run) for run in element.attrib["rle"].split(",")])
+    bits = rle.runs_to_bits([int(run) for run in element.attrib["rle"].split(",")])
     if bits.size != width * height:
         raise ValueError(f"mask of {label!r}: runs add up to {bits.size} px, expected {width} x {height}")
     return masks.instance_from_mask(label, bits.reshape(height, width), (left, top), score, attributes)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from quadrat.files import write_json
-from quadrat.masks import runs_of, runs_to_bits
+from quadrat.rle import runs_of, runs_to_bits
 from quadrat.shapes import Annotations, Instance, Keypoints, Shape
 
 FORMAT, VERSION = "quadratseg-shapes", 1

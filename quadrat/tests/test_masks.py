@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from pycocotools import mask as coco_mask
 
 from quadrat import masks
 from quadrat.shapes import Instance
@@ -82,33 +81,6 @@ def test_joined_ring_draws_all_parts_and_holes(mask):
 
 
 @given(SMALL, ORIGIN)
-def test_coco_run_lengths_agree_with_pycocotools(mask, origin):
-    size_wh = (20, 15)
-    instance = masks.instance_from_mask("coral", mask, origin)
-    if instance is None:
-        return
-    full = masks.to_full_mask(instance, size_wh)
-    rle = masks.rle_encode(instance, size_wh)
-    theirs = coco_mask.encode(np.asfortranarray(full.view(np.uint8)))
-    assert rle == {"size": list(theirs["size"]), "counts": theirs["counts"].decode()}
-    back = masks.rle_decode(rle, "coral")
-    assert (back is None) == (not full.any())
-    if back is not None:
-        assert (masks.to_full_mask(back, size_wh) == full).all()
-
-
-@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=9))
-def test_coco_text_round_trips_large_runs(runs):
-    assert masks._text_to_counts(masks._counts_to_text(np.array(runs))).tolist() == runs
-
-
-@given(SMALL)
-def test_runs_round_trip(mask):
-    flat = mask.ravel()
-    assert (masks.runs_to_bits(masks.runs_of(flat)) == flat).all()
-
-
-@given(SMALL, ORIGIN)
 def test_cvat_mask_round_trips_with_its_inclusive_box(mask, origin):
     instance = masks.instance_from_mask("coral", mask, origin)
     if instance is None:
@@ -174,12 +146,6 @@ def test_one_pixel_and_empty_masks():
 def test_broken_cvat_mask_is_refused(values):
     with pytest.raises(ValueError, match="mask has"):
         masks.mask_from_cvat(values, "coral")
-
-
-@pytest.mark.parametrize("counts", ["", "1", "`", [3, 4], "é"])
-def test_broken_run_lengths_are_refused(counts):
-    with pytest.raises(ValueError, match=r"rle|ascii"):
-        masks.rle_decode({"size": [3, 3], "counts": counts}, "coral")
 
 
 def test_instance_is_read_only_and_checked():
