@@ -20,7 +20,7 @@ os.environ.setdefault("FIFTYONE_DATABASE_DIR", str(Path(__file__).resolve().pare
 
 import fiftyone as fo
 
-from quadrat import masks
+from quadrat import cvat_labels, masks
 from quadrat.formats import shapes_json
 from quadrat.images import list_photos
 from quadrat.shapes import HIDDEN, OCCLUDED, VISIBLE, Annotations, Instance, Keypoints
@@ -53,7 +53,7 @@ def create(name: str, items: Iterable[Item], *, field: str = GROUND_TRUTH, overw
         fo.delete_dataset(name)
     dataset = fo.Dataset(name, persistent=True)
     dataset.add_samples([_sample(photo, annotations, field) for photo, annotations in items], progress=False)
-    _show_names(dataset, field)
+    _set_up_app(dataset, field)
     return dataset
 
 
@@ -89,7 +89,7 @@ def attach(name: str, field: str, predictions: Iterable[Item]) -> int:
         _fill(sample, predicted, field)
         sample.save()
         count += 1
-    _show_names(dataset, field)
+    _set_up_app(dataset, field)
     return count
 
 
@@ -190,14 +190,25 @@ def _keypoint(shape: Keypoints, size_wh: tuple[int, int]) -> fo.Keypoint:
     )
 
 
-def _show_names(dataset: fo.Dataset, field: str) -> None:
-    """Tell the app the points' names; four corners are joined by lines."""
+def _set_up_app(dataset: fo.Dataset, field: str) -> None:
+    """Tell the app the labels' colours and the points' names; four corners are joined by lines."""
+    dataset.app_config.color_scheme = fo.ColorScheme(color_by="value", fields=_label_colours(dataset))
     keypoints = _keypoints_field(field)
     names = _point_names(dataset, keypoints) if dataset.has_field(keypoints) else []
     if names:
         edges = [[*range(len(names)), 0]] if len(names) == 4 else []
         dataset.skeletons[keypoints] = fo.KeypointSkeleton(labels=names, edges=edges)
-        dataset.save()
+    dataset.save()
+
+
+def _label_colours(dataset: fo.Dataset) -> list[dict[str, Any]]:
+    """The colours that labels have in overlays and in CVAT, for each field of instances."""
+    schemes = []
+    for path in dataset.get_field_schema(embedded_doc_type=fo.Detections):
+        labels = dataset.distinct(f"{path}.detections.label")
+        colours = [{"value": label, "color": cvat_labels.colour(label)} for label in labels]
+        schemes.append({"path": path, "colorByAttribute": "label", "valueColors": colours})
+    return schemes
 
 
 # ---------------------------------------------------------------------------------------------- reading
