@@ -8,6 +8,7 @@ class again in each worker, which reads the settings from the run folder.
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 import threading
 import time
@@ -22,6 +23,7 @@ from quadrat.experiment import StopFlag, stop_on_signals
 
 framework.quiet()
 
+import torch  # noqa: E402
 from ultralytics.models.yolo.segment import SegmentationTrainer  # noqa: E402
 from ultralytics.utils import DEFAULT_CFG  # noqa: E402
 
@@ -40,6 +42,8 @@ class Trainer(SegmentationTrainer):
 
     def __init__(self, cfg: Any = DEFAULT_CFG, overrides: dict | None = None, _callbacks: dict | None = None):
         super().__init__(cfg, overrides, _callbacks)
+        if self.device.type == "cpu":  # ultralytics leaves one core out: half of a small machine
+            torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # all, or what the user set (`framework.quiet`)
         settings = yaml.safe_load((self.save_dir / "config.yaml").read_text("utf-8"))
         self.monitor, self.val_period = settings["monitor"], settings["val_period"]
         self.keep_best = settings["keep_best"]
