@@ -77,6 +77,7 @@ def _check(path: Path, data: Path, split: str) -> None:
 
 def _validate(path: Path, data: Path, split: str, device: str, batch: int, out: Path) -> Any:
     framework.quiet()
+    framework.shrink_by_area()
     from ultralytics import YOLO
 
     arguments = {"data": str((data / "dataset.yaml").resolve()), "split": split, "device": device, "batch": batch}

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import cv2
+
 
 def quiet(*, online: bool = False) -> None:
     """Set the environment that ultralytics reads when it is imported. What the user has set stays."""
@@ -23,6 +25,34 @@ def quiet(*, online: bool = False) -> None:
     for key in ("clearml", "comet", "dvc", "raytune", "wandb"):
         loggers[key] = False
     dict.update(SETTINGS, loggers)  # not SETTINGS.update: that would write the user's settings file
+
+
+def shrink_by_area() -> None:
+    """Let ultralytics' data loader average pixels when it shrinks a photo, as `model.load` does.
+
+    It interpolates between the nearest pixels, whatever the factor: of a large photo most are then never looked at, and
+    corallites turn into moire. Holds for this process and those that it forks.
+    """
+    from ultralytics.data import base
+
+    if not isinstance(base.cv2, _ShrinkingByArea):
+        base.cv2 = _ShrinkingByArea()
+
+
+class _ShrinkingByArea:
+    """OpenCV with another default for shrinking."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(cv2, name)
+
+    @staticmethod
+    def resize(image: Any, size_wh: tuple[int, int], interpolation: int = cv2.INTER_LINEAR) -> Any:
+        return cv2.resize(image, size_wh, interpolation=interpolation_for(image.shape, size_wh, interpolation))
+
+
+def interpolation_for(shape: tuple[int, ...], size_wh: tuple[int, int], otherwise: int = cv2.INTER_LINEAR) -> int:
+    """OpenCV's interpolation for a picture ``[h, w, ...]`` brought to `size_wh`: by area where it shrinks."""
+    return cv2.INTER_AREA if size_wh[0] < shape[1] and size_wh[1] < shape[0] else otherwise
 
 
 def fetch_weights(name: str) -> str:

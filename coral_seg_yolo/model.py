@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from coral_seg_yolo import assemble, networks
+from coral_seg_yolo import assemble, framework, networks
 from quadrat import experiment, masks, tiling
 from quadrat.predictor import Card, read_card
 from quadrat.shapes import Instance
@@ -175,6 +175,8 @@ class YoloPredictor:
         from ultralytics.data.augment import LetterBox
 
         facts = self.network.facts
-        fit = LetterBox((facts.size_px, facts.size_px), auto=facts.rect, stride=facts.stride)
+        target = (facts.size_px, facts.size_px)
+        interpolation = framework.interpolation_for(image_rgb.shape, target)
+        fit = LetterBox(target, auto=facts.rect, stride=facts.stride, interpolation=interpolation)
         channels_first = np.ascontiguousarray(fit(image=image_rgb).transpose(2, 0, 1)[None])
         return channels_first.astype(np.float32) / 255

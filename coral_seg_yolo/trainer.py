@@ -22,6 +22,7 @@ from quadrat import files
 from quadrat.experiment import StopFlag, stop_on_signals
 
 framework.quiet()
+framework.shrink_by_area()
 
 import torch  # noqa: E402
 from ultralytics.models.yolo.segment import SegmentationTrainer  # noqa: E402

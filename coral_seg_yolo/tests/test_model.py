@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from coral_seg_yolo import assemble, model
-from quadrat import masks
+from coral_seg_yolo import assemble, framework, model
+from quadrat import files, images, masks
 from quadrat.predictor import Card, write_card
 
 Maker = Callable[..., Path]
@@ -50,7 +50,7 @@ def test_masks_are_those_of_ultralytics_native_path(
 
 
 @pytest.mark.skipif(not (model.WEIGHTS / "index.yaml").is_file(), reason="no weights ship yet")
-@pytest.mark.parametrize("size_wh", [(640, 480), (500, 811)])
+@pytest.mark.parametrize("size_wh", [(448, 336), (300, 421)])
 def test_shipped_weights_find_what_ultralytics_finds(size_wh: tuple[int, int]) -> None:
     from data_engineering.render import scene
     from data_engineering.render.settings import Settings
@@ -71,6 +71,24 @@ def test_shipped_weights_find_what_ultralytics_finds(size_wh: tuple[int, int]) -
         mine = masks.to_full_mask(instance, size_wh)
         assert (mine & full).sum() / (mine | full).sum() >= 0.99
         assert instance.score == pytest.approx(float(score), abs=1e-3)
+
+
+def test_a_large_photo_is_averaged_not_sampled(make_weights: Maker, tmp_path: Path) -> None:
+    """Lines of one pixel, black and white, are gray from afar; every fourth pixel alone would be black or white."""
+    from ultralytics.cfg import get_cfg
+    from ultralytics.data.dataset import YOLODataset
+
+    lines = np.zeros((512, 512, 3), np.uint8)
+    lines[:, ::2] = 255
+    assert np.abs(model.load(make_weights("yolo11n-seg"))._letterbox(lines) - 0.5).max() < 0.01
+    images.write(tmp_path / "images" / "lines.png", lines)
+    files.write_text(tmp_path / "labels" / "lines.txt", "0 0.1 0.1 0.9 0.1 0.9 0.9\n")
+    framework.shrink_by_area()
+    data = {"names": {0: "a"}, "channels": 3}
+    loader = YOLODataset(img_path=str(tmp_path / "images"), data=data, task="segment", imgsz=128, hyp=get_cfg())
+    shrunk = loader.load_image(0)[0]
+    assert shrunk.shape == (128, 128, 3)
+    assert np.abs(shrunk.astype(int) - 127).max() < 3
 
 
 def test_instances_are_sorted_inside_the_photo_and_above_the_threshold(make_weights: Maker) -> None:
