@@ -1,0 +1,38 @@
+"""The main job as a person runs it, with the weights that ship."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deploy import demo
+from quadrat import images
+from quadrat.formats import cvat_xml, shapes_json
+
+
+def test_the_demo_renders_annotates_and_scores(tmp_path, capsys):
+    done, failed = demo.main(out=tmp_path, count=2, fiftyone=False)
+    assert not failed
+    assert len(done) == 2
+    assert sum(len(item.annotations.instances) for item in done) > 0
+    read_back = cvat_xml.read(tmp_path / "annotations.xml")
+    assert [photo.image for photo in read_back] == [item.photo.name for item in done]
+    for item in done:
+        assert shapes_json.read(tmp_path / "shapes" / f"{item.photo.stem}.json").size_wh == item.annotations.size_wh
+        assert images.read_size_wh(item.overlay)[0] > item.annotations.size_wh[0]
+        assert "rendered quadrats only" in item.note
+        assert "coral_seg_yolo.train" in item.note
+    assert images.read(tmp_path / "contact_sheet.jpg").size
+    printed = capsys.readouterr().out
+    assert "mask mAP50" in printed
+    assert all(str(item.overlay) in printed for item in done)
+
+
+def test_the_demo_goes_on_past_a_bad_photo_and_lists_it(tmp_path, capsys):
+    photos = tmp_path / "photos"
+    for name in ("a/reef.jpg", "b/reef.jpg"):
+        images.write(photos / name, np.full((200, 300, 3), 90, np.uint8))
+    (photos / "broken.jpg").write_bytes(images.encode_jpeg(np.zeros((64, 64, 3), np.uint8))[:200])
+    done, failed = demo.main(photos, out=tmp_path / "out", fiftyone=False)
+    assert [path.name for path in failed] == ["broken.jpg"]
+    assert sorted(item.overlay.name for item in done) == ["reef-2.jpg", "reef.jpg"]
+    assert "broken.jpg: 400" in capsys.readouterr().out
