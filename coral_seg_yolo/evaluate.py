@@ -1,7 +1,7 @@
 """Weights + prepared folder or FiftyOne dataset -> mAP50, mAP50-95, precision, recall and F1, of masks and of boxes.
 
 The figures are ultralytics' own (its validator: masks compared at a quarter of the network's input; precision, recall
-and F1 at the confidence where F1 is best), so that they compare with its published ones.
+and F1 at the confidence where F1 is best), with photos shrunk as `model.load` shrinks them.
 
     python -m coral_seg_yolo.evaluate --weights first --data data/rendered --split test --json
     python -m coral_seg_yolo.evaluate --weights first --fiftyone reef_2024 --level genus
