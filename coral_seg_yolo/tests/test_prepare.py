@@ -167,13 +167,12 @@ def test_no_other_folder_passes_for_a_prepared_one(tmp_path: Path) -> None:
         prepared.read(tmp_path)
 
 
-@pytest.mark.slow
 def test_a_real_fiftyone_dataset(tmp_path: Path, rendered: Path) -> None:
     from data_engineering import dataset
 
     dataset.from_rendered(rendered, "coral-seg-yolo-test", overwrite=True)
     try:
-        manifest = prepare.main(tmp_path / "data", fiftyone="coral-seg-yolo-test", val=0.3, seed=1)
+        manifest = prepare.main(tmp_path / "data", fiftyone="coral-seg-yolo-test", val=0.5, test=0)
     finally:
         dataset.load("coral-seg-yolo-test").delete()
     assert sum(manifest.photos.values()) == 10
