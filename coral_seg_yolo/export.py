@@ -75,9 +75,10 @@ def main(
         _check_parity(network(batch), _run(made, batch), made.name, TOLERANCE[half])
         target = (out or source.parent) / made.name
         target.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(shutil.move(made, target.with_name(f".{target.name}")))
         if target.is_dir():
             shutil.rmtree(target)
-        shutil.move(made, target)
+        draft.replace(target)
     write_card(target, card)
     return target
 

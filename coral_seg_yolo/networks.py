@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from coral_seg_yolo import framework
 
-OPENVINO_SUFFIX = "_openvino_model"
-
 
 @dataclass(frozen=True)
 class Facts:

@@ -67,9 +67,9 @@ def main(
         FileNotFoundError: no photo.
         RuntimeError: the function cannot start.
     """
-    rendered = None if images_folder else _render(out / "rendered", count)
-    photos = images.list_photos(images_folder or out / "rendered" / "photos")
-    photos = photos if images_folder else photos[:count]
+    rendered = None if images_folder else _render(out, count)
+    photos = images.list_photos(images_folder or rendered / "photos")
+    photos = photos[:count] if rendered else photos
     names = _result_names(photos)
     done, failed = _annotate(photos, names, out, threshold, weights)
     if done:
@@ -84,16 +84,12 @@ def main(
     return done, failed
 
 
-def _render(folder: Path, count: int) -> Path:
+def _render(out: Path, count: int) -> Path:
+    """Render into a folder of the renderer's own version: what another one drew there stays as it is."""
     from data_engineering.render.folder import render_folder
+    from data_engineering.render.settings import VERSION
 
-    try:
-        return render_folder(folder, count, SEED)
-    except ValueError:  # an earlier renderer's photographs lie there; a demo keeps nothing of its own
-        import shutil
-
-        shutil.rmtree(folder)
-        return render_folder(folder, count, SEED)
+    return render_folder(out / f"rendered-{VERSION}", count, SEED)
 
 
 def _result_names(photos: Sequence[Path]) -> dict[Path, str]:
