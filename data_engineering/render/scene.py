@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_engineering.render import camera, frame, light, reef, strings, tiles, truth, water
+from data_engineering.render import camera, clutter, frame, light, reef, strings, tiles, truth, water
 from data_engineering.render.camera import View, for_cv2
 from data_engineering.render.settings import VERSION, Settings
 from quadrat import template
@@ -59,7 +59,9 @@ def render(seed: int, settings: Settings | None = None, background: Picture | No
         background: uint8 ``[H, W, 3]``, a photograph to draw over instead of a seabed.
     """
     settings = settings or Settings()
-    choose, of_view, of_reef, of_frame, of_strings, of_water = np.random.default_rng([VERSION, seed]).spawn(6)
+    choose, of_view, of_reef, of_frame, of_strings, of_water, of_clutter = np.random.default_rng([VERSION, seed]).spawn(
+        7
+    )
     layout, kind = _choose(choose, settings)
     size_cm = template.load(layout).size_cm if layout != "none" else (float(choose.choice(settings.side_cm)),) * 2
     view = camera.look(of_view, settings, size_cm)
@@ -70,12 +72,14 @@ def render(seed: int, settings: Settings | None = None, background: Picture | No
         bare=background is not None,
         colonies=background is None or settings.colonies_on_backgrounds,
     )
-    plain, ids, cover = _photograph(of_reef, of_frame, view, below, kind, background)
-    hidden = (cover > of_strings.uniform(*settings.string_clearance_cm) * view.px_per_cm) & (ids > 0)
+    things = clutter.draw(of_clutter, settings, view, kind)
+    seen = _photograph(of_reef, of_frame, settings, view, below, things, kind, background)
+    clearance = of_strings.uniform(*settings.string_clearance_cm) * view.px_per_cm
+    hidden = seen.covered | ((seen.height_px > clearance) & (seen.ids > 0))
     threads = _threads(of_strings, settings, view, layout, kind)
-    seen_through = water.draw(of_water, settings, plain, mild=background is not None)
+    through = water.draw(of_water, settings, seen.picture, mild=background is not None)
     sigma = float(of_water.uniform(*settings.blur_px)) * settings.size_px / 1280
-    photo, clean, touched = _expose(seen_through, plain, threads, hidden, sigma)
+    photo, clean, touched = _expose(through, seen.picture, threads, hidden, sigma)
 
     meta = {
         "renderer_version": VERSION,
@@ -84,12 +88,13 @@ def render(seed: int, settings: Settings | None = None, background: Picture | No
         "frame": kind,
         "size_cm": list(size_cm),
         "cm_to_photo": view.cm_to_photo.tolist(),
+        "lens": {"model": "division", "k1": view.lens.k1},
     }
-    colonies = truth.colonies(ids, below.genera, below.forms)
-    points = truth.points(view, threads.layout, threads.bows, hidden) if kind != "none" else ()
+    colonies = truth.colonies(seen.ids, below.genera, below.forms)
+    points = truth.points(view, threads.layout, threads.bows, seen.over_frame, hidden) if kind != "none" else ()
     annotations = Annotations("photo.jpg", view.size_wh, (*colonies, *points), meta)
     shot = Shot(photo, clean, touched, annotations)
-    rectified = _rectify(settings, view, shot, ids, below) if kind != "none" else None
+    rectified = _rectify(settings, view, shot, seen.ids, below) if kind != "none" else None
     return Sample(
         photo, clean, touched, annotations, rectified, int(choose.integers(*settings.jpeg_quality, endpoint=True))
     )
@@ -119,39 +124,64 @@ def _threads(rng: np.random.Generator, settings: Settings, view: View, layout: s
     shown = template.load(layout) if layout != "none" else None
     bows = strings.hang(rng, shown, settings.sag) if shown else strings.Bows({}, {})
     diagonals = shown is None and kind != "none" and rng.random() < settings.diagonals_probability
-    lines = [strings.to_px(view.cm_to_photo, view.quadrat_wh_cm, uv) for uv in strings.paths(bows, diagonals)]
+    sides = np.array(view.quadrat_wh_cm)
+    lines = [view.to_photo(uv * sides) for uv in strings.paths(bows, diagonals)]
     width, colour = strings.width_px(rng, settings), strings.colour(rng)
     cover = strings.cover(view.size_wh, lines, width) if lines else None
     return _Threads(shown, bows if shown else None, cover, colour)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """The lit scene without strings as the camera sees it, all ``[H, W]``.
+
+    `covered`: under a thing that lies over all else. `over_frame`: that, or a colony higher than the frame.
+    """
+
+    picture: Picture
+    ids: NDArray[np.uint8]
+    height_px: NDArray[np.float32]
+    covered: Mask
+    over_frame: Mask
+
+
 def _photograph(
     of_reef: np.random.Generator,
     of_frame: np.random.Generator,
+    settings: Settings,
     view: View,
     below: reef.Reef,
+    things: clutter.Things | None,
     kind: str,
     background: Picture | None,
-) -> tuple[Picture, Picture, NDArray[np.float32]]:
-    """The lit scene without strings, the ids and the heights, all as the camera sees them."""
+) -> _Seen:
     lit = light.shade(of_reef, below.height_px)
     bars = frame.draw(of_frame, kind, view) if kind != "none" else None
     if bars is not None and background is None:
         lit *= light.shadow_of(of_frame, bars[1], view.px_per_cm)
     picture = cv2.multiply(below.rgb, cv2.merge([lit, lit, lit]), dtype=cv2.CV_8U)
-    picture = _warp(picture, view, cv2.INTER_LINEAR)
-    ids = _warp(below.ids, view, cv2.INTER_NEAREST)
-    height = _warp(below.height_px, view, cv2.INTER_LINEAR)
+    flat, risen = view.maps(), view.maps(below.height_px)
+    picture = _look(picture, risen)
+    ids = _look(below.ids, risen, cv2.INTER_NEAREST)
+    height = _look(below.height_px, risen)
     if background is not None:
         picture = _over(of_frame, picture, ids, background)
+    over_frame = (height > of_frame.uniform(*settings.frame_clearance_cm) * view.px_per_cm) & (ids > 0)
     if bars is not None:
-        _lay(picture, _warp(bars[0], view, cv2.INTER_LINEAR), cover := _warp(bars[1], view, cv2.INTER_LINEAR))
+        cover = np.where(over_frame, np.uint8(0), _look(bars[1], flat))
+        _lay(picture, _look(bars[0], flat), cover)
         ids[cover >= 128] = 0
-    return picture, ids, height
+    covered = np.zeros(ids.shape, np.bool_)
+    if things is not None:
+        cover = _look(things[1], flat)
+        _lay(picture, _look(things[0], flat), cover)
+        covered = cover >= 128
+        ids[covered] = 0
+    return _Seen(picture, ids, height, covered, over_frame | covered)
 
 
-def _warp(picture: NDArray, view: View, how: int) -> NDArray:
-    return cv2.warpPerspective(picture, for_cv2(view.canvas_to_photo), view.size_wh, flags=how)
+def _look(canvas: NDArray, maps: tuple[NDArray, NDArray], how: int = cv2.INTER_LINEAR) -> NDArray:
+    return cv2.remap(canvas, *maps, how)
 
 
 def _lay(picture: Picture, over: Picture, cover: Picture) -> None:
@@ -203,8 +233,8 @@ def _rectify(settings: Settings, view: View, shot: Shot, ids: Picture, below: re
     w_cm, h_cm = view.quadrat_wh_cm
     scale = settings.rectified_px / max(w_cm, h_cm)
     size_wh = (round(w_cm * scale), round(h_cm * scale))
-    cm_to_quadrat = np.diag([size_wh[0] / w_cm, size_wh[1] / h_cm, 1.0])
-    photo_to_quadrat = cm_to_quadrat @ np.linalg.inv(view.cm_to_photo)
+    corners = view.to_photo(camera.UNIT_CORNERS * view.quadrat_wh_cm)
+    photo_to_quadrat = camera.four_points(corners, camera.UNIT_CORNERS * size_wh)
     warp = for_cv2(photo_to_quadrat)
     touched = cv2.warpPerspective(shot.strings.astype(np.float32), warp, size_wh) > 0
     flat_ids = cv2.warpPerspective(ids, warp, size_wh, flags=cv2.INTER_NEAREST)

@@ -35,6 +35,8 @@ class Settings:
     crop_probability: float = 0.08  # the camera is too near or off, so corners leave the photo
     tilt_deg: tuple[float, float] = (0.0, 14.0)
     roll_deg: float = 6.0  # standard deviation, cut at 25
+    lens_k1: tuple[float, float] = (-0.12, 0.03)  # radial distortion at the photo's corners: barrel below 0
+    frame_clearance_cm: tuple[float, float] = (6.0, 40.0)  # over the seabed: what grows higher stands before the frame
     # --- strings ---
     string_px: tuple[float, float] = (1.0, 12.0)  # width at 1280 px, mostly thin; scales with size_px
     sag: float = 0.006  # standard deviation of a string's bow, as a share of the quadrat's side
@@ -58,6 +60,8 @@ class Settings:
         _check(self.tilt_deg[1] <= 40, "tilt_deg", self.tilt_deg, "at most 40: beyond it the photo shows the horizon")
         _check(self.fill[0] >= 0.1, "fill", self.fill, "at least 0.1")
         _check(self.side_cm and min(self.side_cm) >= 10, "side_cm", self.side_cm, "sides of at least 10")
+        low, high = self.lens_k1
+        _check(-0.3 <= low <= high <= 0.15, "lens_k1", self.lens_k1, "-0.3 <= low <= high <= 0.15")
         _check(0 <= self.sag <= 0.03, "sag", self.sag, "0..0.03")
         for key in ("crop_probability", "diagonals_probability", "touching_probability"):
             _check(0 <= getattr(self, key) <= 1, key, getattr(self, key), "0..1")
@@ -74,6 +78,7 @@ class Settings:
             "tilt_deg",
             "string_px",
             "string_clearance_cm",
+            "frame_clearance_cm",
             "water",
             "blur_px",
             "noise",

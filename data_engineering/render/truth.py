@@ -33,21 +33,31 @@ def colonies(ids: NDArray[np.uint8], genera: tuple[str, ...], forms: tuple[str, 
 
 
 def points(
-    view: View, layout: template.Template | None, bows: strings.Bows | None, hidden: NDArray[np.bool_]
+    view: View,
+    layout: template.Template | None,
+    bows: strings.Bows | None,
+    over_frame: NDArray[np.bool_],
+    over_strings: NDArray[np.bool_],
 ) -> tuple[Keypoints, ...]:
     """The frame's inner corners and, where there are strings, the points of their layout.
 
-    A point outside the photo is `HIDDEN`, one where a colony stands over the strings `OCCLUDED`.
+    A point outside the photo is `HIDDEN`, one where something stands over the frame or the strings `OCCLUDED`.
+
+    Args:
+        view: of the photo.
+        layout: of the strings, if any.
+        bows: how those strings run.
+        over_frame: bool ``[H, W]``, pixels where a colony or a thing lies over the frame's plane.
+        over_strings: the same for the strings.
     """
     frame = template.load("corners")
-    xy = strings.to_px(view.cm_to_photo, view.quadrat_wh_cm, frame.uv)
-    corners = Keypoints(frame.label, frame.names, xy, np.where(_inside(xy, view.size_wh), VISIBLE, HIDDEN))
+    sides = np.array(view.quadrat_wh_cm)
+    xy = view.to_photo(frame.uv * sides)
+    corners = Keypoints(frame.label, frame.names, xy, _seen(xy, over_frame))
     if layout is None or bows is None:
         return (corners,)
-    xy = strings.to_px(view.cm_to_photo, view.quadrat_wh_cm, strings.crossings(layout, bows))
-    inside = _inside(xy, view.size_wh)
-    column, row = np.clip(np.floor(xy), 0, np.array(view.size_wh) - 1).astype(int).T
-    seen = np.where(inside, np.where(hidden[row, column], OCCLUDED, VISIBLE), HIDDEN)
+    xy = view.to_photo(strings.crossings(layout, bows) * sides)
+    seen = _seen(xy, over_strings)
     return corners, Keypoints(layout.label, layout.names, xy, seen, attributes={"layout": layout.name})
 
 
@@ -56,5 +66,8 @@ def moved(keypoints: Keypoints, matrix: Matrix) -> Keypoints:
     return replace(keypoints, xy_px=apply(matrix, keypoints.xy_px))
 
 
-def _inside(xy: NDArray[np.float64], size_wh: tuple[int, int]) -> NDArray[np.bool_]:
-    return ((xy >= 0) & (xy <= np.array(size_wh))).all(1)
+def _seen(xy: NDArray[np.float64], over: NDArray[np.bool_]) -> NDArray[np.int64]:
+    size_wh = np.array(over.shape[::-1])
+    inside = ((xy >= 0) & (xy <= size_wh)).all(1)
+    column, row = np.clip(np.floor(xy), 0, size_wh - 1).astype(int).T
+    return np.where(inside, np.where(over[row, column], OCCLUDED, VISIBLE), HIDDEN)

@@ -17,6 +17,8 @@ from quadrat.masks import paste
 from quadrat.shapes import HIDDEN, OCCLUDED, VISIBLE, Keypoints
 
 SMALL = Settings(size_px=320, rectified_px=200, colonies=(6, 14), crop_probability=0.0)
+HIGH = {"string_clearance_cm": (1000.0, 1000.0), "frame_clearance_cm": (1000.0, 1000.0)}
+STRAIGHT = {"lens_k1": (0.0, 0.0)}
 GRID = replace(SMALL, layouts={"grid11x11": 1.0})
 
 
@@ -99,7 +101,7 @@ def test_masks_are_disjoint_and_named_by_genus():
 
 
 def test_strings_do_not_cut_masks_but_the_frame_does():
-    settings = replace(GRID, frames={"dark": 1.0}, string_clearance_cm=(1000, 1000), colonies=(40, 40))
+    settings = replace(GRID, frames={"dark": 1.0}, **HIGH, **STRAIGHT, colonies=(40, 40))
     sample = render(8, settings)
     mask = union(sample)
     assert (mask & sample.strings).sum() > 100
@@ -122,7 +124,7 @@ def test_few_colonies(count):
 
 def test_corners_run_clockwise_from_the_top_left_and_fit_the_homography():
     for seed in range(6):
-        sample = render(seed, GRID)
+        sample = render(seed, replace(GRID, **STRAIGHT))
         corners = points(sample, "quadrat_corner")
         assert corners.names == ("1", "2", "3", "4")
         (ax, ay), (bx, by), (cx, cy), (dx, dy) = corners.xy_px
@@ -139,13 +141,13 @@ def test_corners_run_clockwise_from_the_top_left_and_fit_the_homography():
 
 @pytest.mark.parametrize("layout", ["grid11x11", "grid9x13"])
 def test_grid_points_are_the_template_seen_by_the_camera(layout):
-    tight = render(11, replace(SMALL, layouts={layout: 1.0}, sag=0.0))
+    tight = render(11, replace(SMALL, layouts={layout: 1.0}, sag=0.0, **STRAIGHT))
     shape = template.load(layout)
     matrix = np.array(tight.annotations.meta["cm_to_photo"])
     np.testing.assert_allclose(points(tight, "grid").xy_px, camera.apply(matrix, shape.xy_cm), atol=1e-6)
     assert points(tight, "grid").names == shape.names
 
-    slack = render(11, replace(SMALL, layouts={layout: 1.0}, sag=0.006))
+    slack = render(11, replace(SMALL, layouts={layout: 1.0}, sag=0.006, **STRAIGHT))
     off = points(slack.rectified, "grid").xy_px / 200 - shape.uv
     assert 0.0005 < np.abs(off).max() < 0.04
 
