@@ -1,7 +1,7 @@
-"""Quadrat frames: bare aluminium with tape and rulers, PVC tube, dark bars with colour patches.
+"""Quadrat frames: bare aluminium with tape and rulers, PVC tube, dark bars with colour patches, a chain.
 
-Drawn on the canvas, whose axes are the quadrat's, so every bar is an upright rectangle; the camera bends it later. The
-quadrat is the opening: its corners are the frame's inner corners.
+Drawn on the canvas, whose axes are the quadrat's; the camera bends it later. The quadrat is the opening: its corners
+are the frame's inner corners, and there the drawing is exact. Between them bars bow, carry things and grow turf.
 """
 
 from __future__ import annotations
@@ -9,67 +9,74 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from data_engineering.render import fittings, patches
 from data_engineering.render.camera import View, apply
+from data_engineering.render.patches import Layer, Patch, Picture, Rgb
+from data_engineering.render.tiles import Field
 
-Rgb = tuple[int, int, int]
-Picture = NDArray[np.uint8]
+Surface = Callable[[int, int, float], Field]
+"""Colours ``[width, length, 3]`` of a bar from its length, width and where its light falls (-0.5..0.5)."""
 
-_TAPES: tuple[Rgb, ...] = ((30, 70, 190), (176, 180, 186), (232, 196, 40), (200, 40, 40), (240, 240, 236))
-_PATCHES: tuple[Rgb, ...] = (
-    (40, 200, 200),
-    (206, 50, 66),
-    (16, 124, 104),
-    (232, 200, 40),
-    (236, 236, 236),
-    (70, 90, 190),
-)
+NARROWEST = {"aluminium": 0.016, "pvc": 0.022, "dark": 0.045, "chain": 0.018}
+"""Least width of a bar, as a share of the shorter side: strings are wound round that much."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Sheet:
-    """What a frame is drawn on: colours, where there is frame, and the opening on the canvas in whole px."""
+class _Frame:
+    """What a frame is drawn on, and how one bar's places are found.
 
-    rgb: Picture
-    alpha: Picture
+    Along a bar x runs counter-clockwise round the opening, y away from it.
+    """
+
+    rng: np.random.Generator
+    layer: Layer
     opening: tuple[int, int, int, int]
     px_per_cm: float
+    light: float
 
-    def box(self, x0: float, y0: float, x1: float, y1: float, colour: NDArray | Rgb) -> None:
-        """Fill a rectangle with one colour or with an array that broadcasts to it."""
-        h, w = self.alpha.shape
-        xa, ya, xb, yb = (round(v) for v in (x0, y0, x1, y1))
-        cx0, cy0, cx1, cy1 = max(xa, 0), max(ya, 0), min(xb, w), min(yb, h)
-        if cx0 >= cx1 or cy0 >= cy1:
-            return
-        picture = np.broadcast_to(np.asarray(colour, np.float32), (yb - ya, xb - xa, 3))
-        self.rgb[cy0:cy1, cx0:cx1] = np.clip(picture[cy0 - ya : cy1 - ya, cx0 - xa : cx1 - xa], 0, 255)
-        self.alpha[cy0:cy1, cx0:cx1] = 255
-
-    def bar(self, side: int, start: float, end: float, width: float, colour: NDArray | Rgb, rise: float = 0) -> None:
-        """Fill a stretch of one bar (0 top, 1 right, 2 bottom, 3 left), `start` to `end` as shares of its length.
-
-        `colour` is one colour, or a profile ``[n, 1, 3]`` from the opening outwards. `rise` px stick out over the bar.
-        The opening itself is never covered.
-        """
+    @property
+    def side_px(self) -> int:
         x0, y0, x1, y1 = self.opening
-        depth = max(round(width + rise), 1)
-        span = (x1 - x0, y1 - y0)[side % 2]
-        low, high = start * span, end * span
-        fill = np.asarray(colour, np.float32).reshape(-1, 1, 3)
-        rows = np.clip((np.arange(depth) / depth * len(fill)).astype(int), 0, len(fill) - 1)
-        profile = fill[rows]
-        if side == 0:
-            self.box(x0 + low, y0 - depth, x0 + high, y0, profile[::-1])
-        elif side == 2:
-            self.box(x0 + low, y1, x0 + high, y1 + depth, profile)
-        elif side == 1:
-            self.box(x1, y0 + low, x1 + depth, y0 + high, profile.transpose(1, 0, 2))
-        else:
-            self.box(x0 - depth, y0 + low, x0, y0 + high, profile[::-1].transpose(1, 0, 2))
+        return min(x1 - x0, y1 - y0)
+
+    def length(self, side: int) -> int:
+        """Of one side of the opening (0 top, 1 right, 2 bottom, 3 left), in px."""
+        x0, y0, x1, y1 = self.opening
+        return (x1 - x0, y1 - y0)[side % 2]
+
+    def angle(self, side: int) -> float:
+        return (np.pi, -np.pi / 2, 0.0, np.pi / 2)[side]
+
+    def at(self, side: int, share: float, out_px: float) -> NDArray[np.float64]:
+        """Canvas place, `share` of the way along a side and `out_px` off the opening."""
+        x0, y0, x1, y1 = self.opening
+        start = np.array(((x1, y0), (x1, y1), (x0, y1), (x0, y0))[side], np.float64)
+        a = self.angle(side)
+        along, out = np.array([np.cos(a), np.sin(a)]), np.array([-np.sin(a), np.cos(a)])
+        return start + along * share * self.length(side) + out * out_px
+
+    def fix(self, patch: Patch, side: int, share: float, out_px: float, turn: float = 0.0, flip: bool = False) -> None:
+        """Put a patch's centre on a bar; `flip` turns its upper edge away from the opening."""
+        self.layer.lay(patch, self.at(side, share, out_px), self.angle(side) + turn + np.pi * flip)
+
+    def bar(self, side: int, width: float, surface: Surface, past: tuple[float, float], turf: float) -> None:
+        """Draw one bar; it goes on past the opening by `past` px on either end."""
+        rng, length = self.rng, self.length(side)
+        before, after = (max(round(p), 0) for p in past)
+        shift = 0.45 * float(np.cos(self.light - side * np.pi / 2))
+        picture = surface(length + before + after, max(round(width), 2), shift)
+        hang = max(round(0.3 * width), 3)
+        patch = patches.padded(patches.solid(picture), hang)
+        if turf > 0:
+            patch = patches.turfed(rng, patch, turf, max(before, after) + round(0.05 * length))
+        t = np.clip((np.arange(patch.alpha.shape[1]) + 0.5 - before) / length, 0, 1)
+        bow = rng.normal(0, 0.0016) * length
+        patch = patches.bent(patch, bow * np.sin(np.pi * t))
+        anchor = (before / patch.alpha.shape[1], hang / patch.alpha.shape[0])
+        self.layer.lay(patch, self.at(side, 0, 0), self.angle(side), anchor)
 
 
 def draw(rng: np.random.Generator, kind: str, view: View) -> tuple[Picture, Picture]:
@@ -83,140 +90,209 @@ def draw(rng: np.random.Generator, kind: str, view: View) -> tuple[Picture, Pict
     Returns:
         Colours uint8 ``[h, w, 3]`` and cover uint8 ``[h, w]`` (255: frame) on the canvas.
     """
-    w, h = view.canvas_wh
     corners = apply(view.cm_to_canvas, np.array([[0, 0], view.quadrat_wh_cm], np.float64)).round().astype(int)
     opening = (int(corners[0, 0]), int(corners[0, 1]), int(corners[1, 0]), int(corners[1, 1]))
-    sheet = _Sheet(np.zeros((h, w, 3), np.uint8), np.zeros((h, w), np.uint8), opening, view.px_per_cm)
-    KINDS[kind](rng, sheet, min(view.quadrat_wh_cm) * view.px_per_cm)
-    return sheet.rgb, sheet.alpha
+    layer = patches.empty(view.canvas_wh)
+    KINDS[kind](_Frame(rng, layer, opening, view.px_per_cm, rng.uniform(0, 2 * np.pi)))
+    return layer.rgb, layer.alpha
 
 
-def _tube(colour: Rgb, low: float, high: float) -> NDArray[np.float32]:
-    """Profile of a round bar ``[24, 1, 3]``, lit from above its axis."""
-    across = np.linspace(0, np.pi, 24)
-    light = low + (high - low) * np.sin(across + 0.35).clip(0) ** 1.5
-    return (light[:, None, None] * np.array(colour)).astype(np.float32)
+def _width(f: _Frame, kind: str, widest: float) -> float:
+    return max(f.side_px * f.rng.uniform(NARROWEST[kind], widest), 3)
 
 
-def _aluminium(rng: np.random.Generator, sheet: _Sheet, side_px: float) -> None:
-    width = max(side_px * rng.uniform(0.014, 0.034), 3)
-    grey = rng.uniform(150, 215)
-    profile = _tube((int(grey), int(grey + 3), int(grey + 6)), 0.45, 1.15)
-    past = width / side_px
-    if rng.random() < 0.5:
-        _legs(rng, sheet, width, side_px)
+def _turf(rng: np.random.Generator) -> float:
+    """Most frames are clean, some have lain for months."""
+    return float(rng.beta(0.8, 2.2)) if rng.random() < 0.6 else 0.0
+
+
+def _aluminium(f: _Frame) -> None:
+    rng, width = f.rng, _width(f, "aluminium", 0.042)
+    grey, turf = rng.uniform(135, 205), 0.7 * _turf(f.rng)
+    fitted = rng.random() < 0.75  # a survey team's frame, or a bare one
+    if fitted and rng.random() < 0.5:
+        _poles(f, width)
+    foam = rng.random() < 0.6
     for side in range(4):
-        sheet.bar(side, -past, 1 + past, width, profile)
-        if rng.random() < 0.6:
-            _ruler(rng, sheet, side, width)
-        if rng.random() < 0.75:
-            _tape(rng, sheet, side, width)
+        past = rng.uniform(1.0, 1.8, 2) if side % 2 == 0 else rng.uniform(-0.1, 1.6, 2)
 
+        def surface(length: int, wide: int, shift: float) -> Field:
+            return patches.metal(rng, length, wide, grey * rng.uniform(0.92, 1.06), shift)
 
-def _tape(rng: np.random.Generator, sheet: _Sheet, side: int, width: float) -> None:
-    colour = _TAPES[rng.integers(len(_TAPES))]
-    for start in np.sort(rng.uniform(0.0, 0.88, rng.integers(1, 5))):
-        piece = _tube(colour, 0.7, 1.1) * rng.uniform(0.85, 1.1)
-        sheet.bar(side, start, start + rng.uniform(0.05, 0.13), width, piece, rise=width * rng.uniform(0.05, 0.35))
-
-
-def _ruler(rng: np.random.Generator, sheet: _Sheet, side: int, width: float) -> None:
-    ground, ink = ((236, 232, 214), (40, 40, 40)) if rng.random() < 0.6 else ((228, 190, 60), (50, 40, 20))
-    low, high = sorted(rng.uniform(0, 1, 2))
-    low, high = (0.0, 1.0) if high - low < 0.3 else (float(low), float(high))
-    sheet.bar(side, low, high, width * 0.7, ground)
-    span = (sheet.opening[2] - sheet.opening[0], sheet.opening[3] - sheet.opening[1])[side % 2]
-    mark = 1.2 / span
-    for k, at in enumerate(np.arange(low, high, max(sheet.px_per_cm, 4) / span)):
-        sheet.bar(side, at, at + mark, width * (0.55 if k % 5 == 0 else 0.3), ink)
-
-
-def _legs(rng: np.random.Generator, sheet: _Sheet, width: float, side_px: float) -> None:
-    """Poles that hold the camera: from the corners outwards, as they rise towards the lens."""
-    x0, y0, x1, y1 = sheet.opening
-    shade = int(rng.uniform(60, 190))
-    thick = max(int(width * rng.uniform(0.8, 1.4)), 2)
-    for x, y, dx, dy in ((x0, y0, -1, -1), (x1, y0, 1, -1), (x1, y1, 1, 1), (x0, y1, -1, 1)):
-        start = (int(x + dx * width), int(y + dy * width))
-        end = (int(x + dx * side_px * rng.uniform(0.4, 0.6)), int(y + dy * side_px * rng.uniform(0.25, 0.6)))
-        for t, tone in ((thick, 0.6), (max(thick // 2, 1), 1.0)):
-            cv2.line(sheet.rgb, start, end, (int(shade * tone), int(shade * tone), int(shade * tone) + 4), t)
-        cv2.line(sheet.alpha, start, end, 255, thick)
-
-
-def _pvc(rng: np.random.Generator, sheet: _Sheet, side_px: float) -> None:
-    width = max(side_px * rng.uniform(0.022, 0.05), 4)
-    colour = (238, 238, 230) if rng.random() < 0.6 else (236, 200, 46)
-    past = width / side_px
+        f.bar(side, width, surface, tuple(past * width), turf)
+        if fitted and rng.random() < 0.7:
+            _ruler(f, side, width)
+        if fitted:
+            _wraps(f, side, width, foam)
     for side in range(4):
-        sheet.bar(side, -past, 1 + past, width, _tube(colour, 0.55, 1.06))
-    if rng.random() < 0.5:  # marks every 10 cm, as a lattice of strings is tied to them
-        ink = (30, 30, 30) if rng.random() < 0.6 else (200, 30, 30)
-        for side in range(4):
-            for at in np.arange(0.1, 0.95, 0.1):
-                sheet.bar(side, at - 0.004, at + 0.004, width, ink)
-    sleeve = rng.uniform(1.6, 2.6) * past
+        if rng.random() < 0.5:
+            f.fix(fittings.bolt(rng, max(round(width * 0.4), 4)), side, -0.4 * width / f.length(side), 0.5 * width)
+    if fitted and rng.random() < 0.5:
+        _camera(f, width)
+
+
+def _wraps(f: _Frame, side: int, width: float, foam: bool) -> None:
+    rng = f.rng
+    for share in (np.arange(3) + 0.5) / 3 + rng.normal(0, 0.05, 3):
+        if rng.random() < 0.25:
+            continue
+        length, wide = round(rng.uniform(0.06, 0.17) * f.length(side)), max(round(width * rng.uniform(1.02, 1.9)), 3)
+        make = fittings.block if foam and wide > 6 else fittings.wrap
+        out = max(wide / 2, width * rng.uniform(0.4, 0.9)) - (rng.random() < 0.3) * 0.12 * width
+        f.fix(make(rng, max(length, 4), wide), side, float(np.clip(share, 0.1, 0.9)), out, rng.normal(0, 0.025))
+
+
+def _ruler(f: _Frame, side: int, width: float) -> None:
+    rng = f.rng
+    share = 0.96 if rng.random() < 0.5 else rng.uniform(0.3, 0.7)
+    wide = max(round(width * rng.uniform(0.55, 0.85)), 3)
+    patch = fittings.ruler(rng, round(share * f.length(side)), wide, f.px_per_cm)
+    at = rng.uniform(share / 2, 1 - share / 2)
+    f.fix(patch, side, at, width * 0.06 + wide / 2, rng.normal(0, 0.0015), bool(rng.random() < 0.5))
+
+
+def _camera(f: _Frame, width: float) -> None:
+    size = max(round(f.side_px * f.rng.uniform(0.07, 0.12)), 12)
+    patch = fittings.camera(f.rng, size)
+    side = 0 if f.rng.random() < 0.7 else int(f.rng.integers(4))
+    share = f.rng.uniform(0.42, 0.58)
+    f.fix(patch, side, share, width / 2 + 0.3 * size, f.rng.normal(0, 0.05), True)
+
+
+def _poles(f: _Frame, width: float) -> None:
+    """Poles to the camera: from the corners outwards, as they rise towards the lens."""
+    rng = f.rng
+    floats, steep = rng.random() < 0.6, rng.uniform(0.35, 0.8)
+    for side, across in enumerate((-np.pi / 4, np.pi / 4, 3 * np.pi / 4, -3 * np.pi / 4)):
+        corner = f.at(side, 0, 0)  # top right first, then clockwise
+        turn = across + rng.normal(0, 0.12)
+        length = max(round(steep * f.side_px * rng.uniform(0.8, 1.2)), 8)
+        out = np.array([np.cos(turn), np.sin(turn)])
+        pole = fittings.pole(rng, length, width * rng.uniform(0.8, 1.0), width * rng.uniform(1.2, 1.9))
+        f.layer.lay(pole, corner + 0.5 * width * out, turn, (0, 0.5))
+        if floats and side in (0, 3):
+            long, wide = max(round(0.13 * f.side_px), 8), max(round(1.6 * width), 5)
+            f.layer.lay(
+                fittings.floater(rng, long, wide), corner + (0.05 * f.side_px + width) * out, turn + np.pi + 0.3
+            )
+
+
+def _pvc(f: _Frame) -> None:
+    rng, width = f.rng, _width(f, "pvc", 0.052)
+    colour: Rgb = (232, 232, 222) if rng.random() < 0.6 else (226, 188, 52) if rng.random() < 0.7 else (168, 172, 174)
+    turf, film = _turf(rng), rng.beta(1.0, 2.5)
+    marked = rng.random() < 0.5
+
+    def surface(length: int, wide: int, shift: float) -> Field:
+        picture = np.repeat(patches.tube(colour, wide, 0.5, 1.02, 0.1, shift), length, 1)
+        picture *= (1 + 0.05 * patches.cloud(rng, (length, wide), 8 * wide))[..., None]
+        patches.scratch(rng, picture, length // 80)
+        return patches.worn(rng, picture, film, 1.5 * wide)
+
     for side in range(4):
-        for start, end in ((-past * 1.12, sleeve), (1 - sleeve, 1 + past * 1.12)):
-            sheet.bar(side, start, end, width, _tube(colour, 0.5, 0.98), rise=width * 0.12)
-
-
-def _dark(rng: np.random.Generator, sheet: _Sheet, side_px: float) -> None:
-    width = max(side_px * rng.uniform(0.045, 0.09), 6)
-    grey = rng.uniform(36, 92)
-    past = width / side_px
+        f.bar(side, width, surface, (0, 0), turf)
+        if marked:
+            _marks(f, side, width)
+        if rng.random() < 0.4:
+            _wraps(f, side, width, foam=False)
+        if rng.random() < 0.15:
+            _ruler(f, side, width)
+    sleeve = max(round(width * rng.uniform(0.8, 1.5)), 3)
     for side in range(4):
-        flat = np.linspace(1.12, 0.85, 12)[:, None, None] * np.array([grey, grey * 1.01, grey * 1.02])
-        sheet.bar(side, -past, 1 + past, width, flat)
+        elbow = fittings.elbow(rng, round(width), colour)
+        wide = max(round(width * 1.14), 3)
+        for at in (sleeve / 2, f.length(side) - sleeve / 2):
+            bit = np.repeat(patches.tube(colour, wide, 0.48, 0.98, 0.08), sleeve, 1)
+            patch = patches.solid(patches.worn(rng, bit, film, width))
+            patch.rgb[:, [0, -1]] = patch.rgb[:, [0, -1]] // 2
+            f.fix(patch, side, at / f.length(side), wide / 2)
+        f.layer.lay(elbow, f.at(side, 0, 0), f.angle(side) - np.pi / 2, (1, 1))
+    if rng.random() < 0.12:
+        _camera(f, width)
+
+
+def _marks(f: _Frame, side: int, width: float) -> None:
+    """Bands every 10 cm or so, of ink or tape, where strings are tied."""
+    rng = f.rng
+    ink: Rgb = ((34, 34, 38), (186, 40, 40), (40, 60, 150))[rng.integers(3)]
+    thick = max(rng.uniform(0.003, 0.008) * f.length(side), 1.5)
+    for share in np.arange(0.1, 0.95, 0.1) + rng.normal(0, 0.002, 9):
+        band = np.repeat(patches.tube(ink, round(width), 0.6, 1.1), max(round(thick * rng.uniform(0.7, 1.4)), 1), 1)
+        f.fix(patches.solid(band * rng.uniform(0.8, 1.4)), side, share, width / 2, rng.normal(0, 0.05))
+
+
+def _dark(f: _Frame) -> None:
+    rng, width = f.rng, _width(f, "dark", 0.095)
+    grey, turf = rng.uniform(34, 88), 0.6 * _turf(f.rng)
+    chips, film = rng.uniform(1.6, 3.2), rng.beta(1, 4)
+
+    def surface(length: int, wide: int, shift: float) -> Field:
+        tone = np.linspace(1.1 + 0.2 * shift, 0.9 - 0.2 * shift, wide)[:, None]
+        tone = tone * (1 + 0.09 * patches.cloud(rng, (length, wide), 3 * wide))
+        picture = tone[..., None] * np.array([grey, grey * 1.02, grey * 1.05], np.float32)
+        lip = max(wide // 12, 1)
+        picture[:lip] *= 0.55
+        picture[-lip:] *= 1.35
+        patches.scratch(rng, picture, length // 90)
+        white = np.clip(patches.cloud(rng, (length, wide), 6, 0.8) - chips, 0, 1)
+        picture += 150 * white[..., None]
+        return patches.worn(rng, picture, film, wide)
+
+    if rng.random() < 0.4:
+        _poles(f, 0.6 * width)
     for side in range(4):
-        if rng.random() < 0.75:
-            start, share = rng.uniform(0.2, 0.5), rng.uniform(0.07, 0.14)
-            for k, i in enumerate(rng.permutation(len(_PATCHES))[: rng.integers(1, 5)]):
-                sheet.bar(side, start + k * share, start + (k + 1) * share, width * rng.uniform(0.7, 1.0), _PATCHES[i])
-    if rng.random() < 0.6:
-        side, low = int(rng.integers(4)), rng.uniform(0.05, 0.4)
-        ruler = ((96, 88, 190), (236, 236, 230), (228, 196, 60))[rng.integers(3)]
-        sheet.bar(side, low, low + 0.5, width * 0.6, ruler)
-        for at in np.arange(low, low + 0.5, 0.02):
-            sheet.bar(side, at, at + 0.003, width * 0.25, (20, 20, 40))
-    if rng.random() < 0.5:
-        _label(rng, sheet, width)
-    if rng.random() < 0.35:
-        _measure(rng, sheet, side_px)
+        past = rng.uniform(0.9, 1.2, 2) if side % 2 == 0 else rng.uniform(0, 1.0, 2)
+        f.bar(side, width, surface, tuple(past * width), turf)
+    labelled = int(rng.integers(4)) if rng.random() < 0.6 else -1
+    for side in range(4):
+        _dress(f, side, width, side == labelled)
 
 
-def _measure(rng: np.random.Generator, sheet: _Sheet, side_px: float) -> None:
-    """A measuring tape laid right across; it hides what is under it as a bar does."""
-    x0, y0, x1, _ = sheet.opening
-    left, right = y0 + side_px * (rng.uniform(0.1, 0.9) + np.array([-1, 1]) * rng.uniform(-0.03, 0.03))
-    half = np.array([0, side_px * rng.uniform(0.012, 0.022)])
-    start, end = np.array([x0 - 0.1 * side_px, left]), np.array([x1 + 0.1 * side_px, right])
-    ribbon = np.array([start - half, end - half, end + half, start + half]).round().astype(np.int32)
-    cv2.fillConvexPoly(sheet.rgb, ribbon, (238, 236, 228), cv2.LINE_AA)
-    cv2.fillConvexPoly(sheet.alpha, ribbon, 255, cv2.LINE_AA)
-    for k, t in enumerate(np.arange(0, 1, 0.01)):
-        top = start + t * (end - start) - half
-        low = top + half * (1.0 if k % 10 == 0 else 0.45)
-        ends = [(int(p[0]), int(p[1])) for p in (top, low)]
-        cv2.line(sheet.rgb, ends[0], ends[1], (40, 40, 40), 1, cv2.LINE_AA)
+def _dress(f: _Frame, side: int, width: float, labelled: bool) -> None:
+    """Colour patches, ruler, label and bolts of one dark bar."""
+    rng = f.rng
+    length = f.length(side)
+    for share in rng.uniform(0.05, 0.95, rng.integers(0, 4)):
+        bolt = fittings.bolt(rng, max(round(width * rng.uniform(0.16, 0.26)), 4))
+        f.fix(bolt, side, share, width * rng.uniform(0.35, 0.65), rng.uniform(-3, 3))
+    if rng.random() < 0.7:
+        wide = max(round(width * rng.uniform(0.75, 1.04)), 3)
+        patch = fittings.colours(rng, round(rng.uniform(0.15, 0.42) * length), wide)
+        f.fix(
+            patch, side, rng.uniform(0.3, 0.5), wide / 2 + 0.02 * width, rng.normal(0, 0.006), bool(rng.random() < 0.5)
+        )
+    elif rng.random() < 0.5:
+        _ruler(f, side, 0.9 * width)
+    if labelled:
+        wide = max(round(width * rng.uniform(0.5, 0.8)), 5)
+        patch = fittings.label(rng, round(rng.uniform(0.3, 0.42) * length), wide)
+        f.fix(patch, side, rng.uniform(0.24, 0.76), width / 2, rng.normal(0, 0.012), side == 0)
 
 
-def _label(rng: np.random.Generator, sheet: _Sheet, width: float) -> None:
-    x0, _, x1, y1 = sheet.opening
-    left = x0 + rng.uniform(0.1, 0.55) * (x1 - x0)
-    right = left + 0.38 * (x1 - x0)
-    sheet.box(
-        left, y1 + 0.15 * width, right, y1 + 0.85 * width, (240, 240, 236) if rng.random() < 0.5 else (60, 190, 210)
+def _chain(f: _Frame) -> None:
+    """Links laid along the border, lying flat and standing in turn; a shackle at each corner."""
+    rng, wide = f.rng, _width(f, "chain", 0.034)
+    link_px, grey = max(round(wide / 0.62), 5), rng.uniform(70, 165)
+    flat, standing = (
+        [fittings.link(rng, link_px, lies, grey * rng.uniform(0.8, 1.2)) for _ in range(4)] for lies in (True, False)
     )
-    text = f"SITE {rng.integers(1, 30)} Q{rng.integers(1, 99)}"
-    at, scale = (int(left + 0.1 * width), int(y1 + 0.68 * width)), width * 0.018
-    cv2.putText(
-        sheet.rgb, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (20, 20, 30), max(int(width * 0.04), 1), cv2.LINE_AA
-    )
+    for side in range(4):
+        length = f.length(side)
+        count = int(np.ceil(length / (0.72 * link_px)))
+        t = (np.arange(count) + 0.5) / count
+        bow = np.abs(rng.normal(0, 0.003)) * length * np.sin(np.pi * t)
+        slope = np.gradient(bow, length / count) if count > 1 else np.zeros(1)
+        for k in range(count - 1, -1, -1):
+            patch = (flat, standing)[k % 2][rng.integers(4)]
+            out = wide / 2 + bow[k] + abs(rng.normal(0, 0.06)) * wide * np.sin(np.pi * t[k])
+            f.fix(patch, side, t[k], out, float(np.arctan(slope[k])) + rng.normal(0, 0.05))
+        shackle = fittings.elbow(rng, round(wide * 1.1), (int(grey), int(grey), int(grey)))
+        f.layer.lay(shackle, f.at(side, 0, 0), f.angle(side) - np.pi / 2, (1, 1))
 
 
-KINDS: dict[str, Callable[[np.random.Generator, _Sheet, float], None]] = {
+KINDS: dict[str, Callable[[_Frame], None]] = {
     "aluminium": _aluminium,
     "pvc": _pvc,
     "dark": _dark,
+    "chain": _chain,
 }

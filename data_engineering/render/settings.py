@@ -9,7 +9,7 @@ VERSION = 1
 """Raised with every change that alters rendered pixels or truth: figures name it."""
 
 LAYOUTS = ("none", "grid11x11", "grid9x13")
-FRAMES = ("none", "aluminium", "pvc", "dark")
+FRAMES = ("none", "aluminium", "pvc", "dark", "chain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Settings:
     # --- the quadrat ---
     layouts: Mapping[str, float] = field(default_factory=lambda: {"none": 0.35, "grid11x11": 0.4, "grid9x13": 0.25})
     frames: Mapping[str, float] = field(  # "none" goes with layout "none" alone: strings hang on something
-        default_factory=lambda: {"none": 0.25, "aluminium": 0.28, "pvc": 0.26, "dark": 0.21}
+        default_factory=lambda: {"none": 0.22, "aluminium": 0.28, "pvc": 0.24, "dark": 0.22, "chain": 0.04}
     )
     side_cm: tuple[float, ...] = (50.0, 70.0, 100.0)  # of a quadrat without strings; one with strings is as its layout
     fill: tuple[float, float] = (0.74, 0.92)  # the quadrat's height over the photo's
