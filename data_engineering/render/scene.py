@@ -59,9 +59,8 @@ def render(seed: int, settings: Settings | None = None, background: Picture | No
         background: uint8 ``[H, W, 3]``, a photograph to draw over instead of a seabed.
     """
     settings = settings or Settings()
-    choose, of_view, of_reef, of_frame, of_strings, of_water, of_clutter = np.random.default_rng([VERSION, seed]).spawn(
-        7
-    )
+    streams = np.random.default_rng([VERSION, seed]).spawn(8)
+    choose, of_view, of_reef, of_frame, of_strings, of_water, of_clutter, of_light = streams
     layout, kind = _choose(choose, settings)
     size_cm = template.load(layout).size_cm if layout != "none" else (float(choose.choice(settings.side_cm)),) * 2
     view = camera.look(of_view, settings, size_cm)
@@ -73,7 +72,7 @@ def render(seed: int, settings: Settings | None = None, background: Picture | No
         colonies=background is None or settings.colonies_on_backgrounds,
     )
     things = clutter.draw(of_clutter, settings, view, kind)
-    seen = _photograph(of_reef, of_frame, settings, view, below, things, kind, background)
+    seen = _photograph(of_light, of_frame, settings, view, below, things, kind, background)
     clearance = of_strings.uniform(*settings.string_clearance_cm) * view.px_per_cm
     hidden = seen.covered | ((seen.height_px > clearance) & (seen.ids > 0))
     threads = _threads(of_strings, settings, view, layout, kind)
@@ -116,19 +115,13 @@ def _choose(rng: np.random.Generator, settings: Settings) -> tuple[str, str]:
 class _Threads:
     layout: template.Template | None
     bows: strings.Bows | None
-    cover: NDArray[np.uint8] | None  # uint8 [H, W], before hiding
-    colour: NDArray[np.float32]
+    drawn: strings.Drawn | None  # before hiding
 
 
 def _threads(rng: np.random.Generator, settings: Settings, view: View, layout: str, kind: str) -> _Threads:
     shown = template.load(layout) if layout != "none" else None
     bows = strings.hang(rng, shown, settings.sag) if shown else strings.Bows({}, {})
-    diagonals = shown is None and kind != "none" and rng.random() < settings.diagonals_probability
-    sides = np.array(view.quadrat_wh_cm)
-    lines = [view.to_photo(uv * sides) for uv in strings.paths(bows, diagonals)]
-    width, colour = strings.width_px(rng, settings), strings.colour(rng)
-    cover = strings.cover(view.size_wh, lines, width) if lines else None
-    return _Threads(shown, bows if shown else None, cover, colour)
+    return _Threads(shown, bows if shown else None, strings.draw(rng, settings, view, kind, shown, bows))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,7 +139,7 @@ class _Seen:
 
 
 def _photograph(
-    of_reef: np.random.Generator,
+    of_light: np.random.Generator,
     of_frame: np.random.Generator,
     settings: Settings,
     view: View,
@@ -155,10 +148,13 @@ def _photograph(
     kind: str,
     background: Picture | None,
 ) -> _Seen:
-    lit = light.shade(of_reef, below.height_px)
+    sun = light.shine(of_light, settings.sun_net_probability)
+    lit = light.shade(of_light, sun, below.height_px, view.px_per_cm)
     bars = frame.draw(of_frame, kind, view) if kind != "none" else None
     if bars is not None and background is None:
-        lit *= light.shadow_of(of_frame, bars[1], view.px_per_cm)
+        lit *= light.shadow_of(sun, bars[1], of_light.uniform(1, 12) * view.px_per_cm)
+    if things is not None:
+        lit *= _shadows(sun, things, view.px_per_cm)
     picture = cv2.multiply(below.rgb, cv2.merge([lit, lit, lit]), dtype=cv2.CV_8U)
     flat, risen = view.maps(), view.maps(below.height_px)
     picture = _look(picture, risen)
@@ -181,7 +177,19 @@ def _photograph(
 
 
 def _look(canvas: NDArray, maps: tuple[NDArray, NDArray], how: int = cv2.INTER_LINEAR) -> NDArray:
-    return cv2.remap(canvas, *maps, how)
+    return cv2.remap(canvas, *maps, how, borderMode=cv2.BORDER_REFLECT_101)
+
+
+def _shadows(sun: light.Sun, things: clutter.Things, px_per_cm: float) -> NDArray[np.float32]:
+    """Of low and of high things apart: what stands high throws its shadow far off."""
+    _, cover, height_cm = things
+    lit = np.ones(cover.shape, np.float32)
+    for low, high in ((0, 4), (4, 15), (15, np.inf)):
+        here = (cover > 0) & (height_cm >= low) & (height_cm < high)
+        if here.any():
+            standing = np.where(here, cover, np.uint8(0))
+            lit *= light.shadow_of(sun, standing, float(height_cm[here].mean()) * px_per_cm)
+    return lit
 
 
 def _lay(picture: Picture, over: Picture, cover: Picture) -> None:
@@ -211,19 +219,22 @@ def _over(rng: np.random.Generator, picture: Picture, ids: Picture, background: 
 def _expose(
     seen: water.Water, plain: Picture, threads: _Threads, hidden: Mask, sigma: float
 ) -> tuple[Picture, Picture, Mask]:
-    """Photo, the same without strings, and the mask of every pixel that differs or may differ."""
+    """Photo, the same without strings (their soft shadows stay), and the mask of every pixel a string touches."""
+    drawn = threads.drawn
+    if drawn is not None and drawn.shadow is not None:
+        plain = cv2.multiply(plain, cv2.merge([drawn.shadow] * 3), dtype=cv2.CV_8U)
     base = cv2.GaussianBlur(plain, (0, 0), sigma) if sigma > 0.2 else plain
     light_in = seen.through(base)
     clean = cv2.add(light_in, seen.noise, dtype=cv2.CV_8U)
     photo = clean.copy()
-    if threads.cover is None:
+    if drawn is None:
         return photo, clean, np.zeros(hidden.shape, np.bool_)
-    cover = np.where(hidden, np.uint8(0), threads.cover)
+    cover = np.where(hidden, np.uint8(0), drawn.cover)
     cover = cv2.GaussianBlur(cover, (0, 0), sigma) if sigma > 0.2 else cover
     touched = cover >= strings.FAINTEST
     weight = (cover[touched].astype(np.float32) / 255)[:, None]
-    fibre = 1 + 0.12 * tiles.noise(1.0).spread(touched.shape[::-1], 24.0, np.array([0.1, 0.7]), 0)[touched]
-    thread = threads.colour * fibre[:, None] * seen.gain[touched] + seen.haze[touched]
+    fibre = 1 + 0.1 * tiles.noise(1.0).spread(touched.shape[::-1], 24.0, np.array([0.1, 0.7]), 0)[touched]
+    thread = drawn.rgb[touched] * fibre[:, None] * seen.gain[touched] + seen.haze[touched]
     mixed = light_in[touched] * (1 - weight) + thread * weight + seen.noise[touched]
     photo[touched] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
     return photo, clean, touched

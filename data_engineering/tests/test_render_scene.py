@@ -75,8 +75,8 @@ def test_masks_agree_with_the_pixels(monkeypatch):
         return replace(one, rgb=np.broadcast_to(np.float32([255, 0, 255]), one.rgb.shape))
 
     monkeypatch.setattr(colony, "draw", magenta)
-    monkeypatch.setattr(light, "shade", lambda rng, height: np.ones_like(height))
-    monkeypatch.setattr(light, "shadow_of", lambda rng, cover, scale: np.ones(cover.shape, np.float32))
+    monkeypatch.setattr(light, "shade", lambda rng, sun, height, scale: np.ones_like(height))
+    monkeypatch.setattr(light, "shadow_of", lambda sun, cover, height: np.ones(cover.shape, np.float32))
     monkeypatch.setattr("data_engineering.render.water._exposure", lambda *_: 1.0)
     plain = {"water": (0.0, 0.0), "noise": (0.0, 0.0), "blur_px": (0.0, 0.0), "layouts": {"none": 1.0}}
     sample = render(5, replace(SMALL, **plain, frames={"pvc": 1.0}, diagonals_probability=0.0))
