@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Rgb = tuple[int, int, int]
 
@@ -16,11 +16,13 @@ class Look:
         forms: growth forms (`forms.FORMS`) and their odds.
         surface: pattern of the corallites (`surfaces.SURFACES`).
         feature_cm: size of one corallite, papilla or ridge, lowest and highest.
-        palettes: pairs of the main colour and that of tips, walls or margins.
+        palettes: pairs of the main colour and that of tips, walls or margins; one colony drifts between two pairs.
         median_cm: median diameter of a colony; sizes are log-normal about it.
         largest_cm: no colony is wider.
         odds: how common the genus is.
         lumps: 0..1, how knobbly the whole is.
+        gathers: 0..1, how often it covers the ground in many colonies side by side.
+        surfaces: by growth form, where it is not `surface`.
     """
 
     forms: Mapping[str, float]
@@ -31,84 +33,121 @@ class Look:
     largest_cm: float
     odds: float = 1.0
     lumps: float = 0.15
+    gathers: float = 0.1
+    surfaces: Mapping[str, str] = field(default_factory=dict)
 
 
 GENERA: dict[str, Look] = {
-    # Fleshy, with the largest corallites of all: mottled polygons with swollen walls.
+    # Low and fleshy, with the largest corallites of all: swollen, wrinkled, mottled red and green.
     "Acanthastrea": Look(
-        {"massive": 0.4, "encrusting": 0.6},
+        {"massive": 0.3, "encrusting": 0.7},
         "fleshy",
-        (1.6, 2.4),
-        (((128, 62, 52), (196, 150, 128)), ((92, 98, 78), (170, 122, 92)), ((112, 90, 84), (96, 150, 104))),
+        (1.5, 2.4),
+        (
+            ((126, 62, 50), (108, 124, 84)),
+            ((84, 94, 64), (156, 92, 70)),
+            ((138, 84, 68), (176, 148, 118)),
+            ((98, 82, 72), (104, 134, 96)),
+            ((118, 56, 54), (170, 120, 98)),
+        ),
         11,
         30,
         0.7,
     ),
     # Slender branchlets with pale growing tips, in thickets, cushions and tables.
     "Acropora": Look(
-        {"branching": 0.45, "tabular": 0.55},
+        {"branching": 0.55, "tabular": 0.45},
         "branchlets",
-        (1.0, 1.7),
+        (1.0, 1.6),
         (
-            ((122, 92, 66), (224, 212, 190)),
-            ((140, 116, 84), (236, 226, 196)),
-            ((112, 98, 112), (200, 190, 226)),
-            ((96, 104, 72), (208, 214, 160)),
+            ((112, 94, 78), (208, 200, 184)),
+            ((140, 116, 86), (228, 218, 190)),
+            ((104, 102, 74), (194, 194, 154)),
+            ((112, 104, 108), (194, 188, 200)),
+            ((164, 142, 108), (238, 230, 208)),
+            ((96, 80, 60), (214, 196, 150)),
         ),
         18,
         60,
         1.6,
+        gathers=0.8,
     ),
     # Domes set with small cones, each with a round dark hole.
     "Astreopora": Look(
         {"massive": 0.8, "encrusting": 0.2},
         "craters",
-        (0.8, 1.1),
-        (((200, 178, 148), (226, 208, 184)), ((186, 160, 160), (216, 194, 190)), ((176, 168, 130), (206, 200, 168))),
+        (0.7, 1.0),
+        (
+            ((186, 160, 128), (212, 190, 160)),
+            ((170, 148, 138), (200, 182, 172)),
+            ((166, 156, 124), (196, 188, 158)),
+            ((190, 148, 102), (214, 178, 134)),
+        ),
         12,
         40,
         0.8,
-        0.1,
+        0.12,
     ),
     # Small domes of separate round corallites, sharply rimmed ("Atrea": Astrea curta and its kin).
     "Atrea": Look(
         {"massive": 1.0},
         "rings",
-        (0.75, 0.95),
-        (((176, 112, 56), (222, 168, 104)), ((150, 110, 44), (214, 180, 90)), ((166, 98, 66), (224, 160, 116))),
+        (0.7, 0.95),
+        (
+            ((150, 106, 64), (206, 164, 112)),
+            ((140, 112, 62), (204, 178, 110)),
+            ((128, 98, 74), (190, 158, 126)),
+            ((158, 118, 84), (216, 186, 150)),
+        ),
         8,
         20,
         0.7,
-        0.05,
+        0.08,
     ),
     # A single free disc with radial septa about a slit.
     "Fungia": Look(
         {"solitary": 1.0},
         "septa",
-        (0.35, 0.5),
-        (((142, 110, 72), (196, 166, 116)), ((110, 114, 74), (170, 176, 112)), ((164, 120, 118), (216, 180, 170))),
+        (0.25, 0.4),
+        (
+            ((128, 104, 74), (178, 154, 114)),
+            ((108, 110, 78), (160, 164, 118)),
+            ((144, 116, 110), (194, 168, 158)),
+            ((112, 90, 66), (170, 146, 112)),
+        ),
         9,
         20,
         0.9,
         0.0,
+        0.3,
     ),
     # Honeycomb: polygons that share thin pale walls about deep dark calices.
     "Goniastrea": Look(
         {"massive": 0.85, "encrusting": 0.15},
         "honeycomb",
-        (0.8, 1.1),
-        (((70, 66, 40), (176, 160, 108)), ((74, 84, 52), (190, 186, 140)), ((82, 54, 40), (190, 150, 116))),
+        (0.75, 1.1),
+        (
+            ((78, 70, 48), (164, 150, 106)),
+            ((80, 86, 58), (170, 168, 126)),
+            ((88, 66, 52), (176, 146, 116)),
+            ((96, 88, 74), (180, 170, 146)),
+        ),
         12,
         45,
         1.0,
-        0.2,
+        0.25,
     ),
-    # Crusts of small crowded calices, pale within a dark ground.
+    # Thin crusts of small crowded calices, pale within a dark ground.
     "Leptastrea": Look(
-        {"encrusting": 0.85, "massive": 0.15},
+        {"encrusting": 0.9, "massive": 0.1},
         "studs",
-        (0.5, 0.7),
-        (((74, 50, 66), (180, 190, 160)), ((86, 58, 46), (206, 180, 140)), ((62, 64, 74), (150, 186, 158))),
+        (0.4, 0.65),
+        (
+            ((78, 60, 66), (166, 172, 148)),
+            ((84, 64, 52), (188, 170, 136)),
+            ((70, 68, 72), (146, 168, 150)),
+            ((96, 78, 58), (180, 162, 124)),
+        ),
         8,
         25,
         0.8,
@@ -116,110 +155,152 @@ GENERA: dict[str, Look] = {
     ),
     # Brain corals: long winding valleys.
     "Merulinidae": Look(
-        {"massive": 0.8, "foliose": 0.2},
+        {"massive": 0.85, "foliose": 0.15},
         "meanders",
-        (1.1, 1.7),
-        (((88, 104, 62), (178, 160, 108)), ((110, 74, 48), (190, 160, 120)), ((84, 118, 92), (170, 150, 124))),
+        (0.9, 1.6),
+        (
+            ((88, 98, 66), (164, 150, 108)),
+            ((104, 78, 54), (176, 152, 116)),
+            ((84, 104, 86), (158, 144, 118)),
+            ((112, 96, 70), (182, 170, 134)),
+        ),
         14,
         50,
         0.9,
-        0.1,
+        0.15,
     ),
     # Fire coral: upright mustard blades with white edges.
     "Millepora": Look(
         {"blades": 0.8, "encrusting": 0.2},
         "velvet",
-        (3.0, 4.6),
-        (((168, 122, 34), (244, 232, 190)), ((184, 140, 52), (248, 240, 204)), ((148, 104, 30), (232, 214, 150))),
+        (2.4, 4.2),
+        (
+            ((140, 112, 58), (224, 210, 172)),
+            ((148, 120, 68), (230, 220, 188)),
+            ((122, 96, 50), (212, 194, 144)),
+            ((146, 122, 76), (228, 216, 184)),
+        ),
         15,
         50,
         0.9,
+        gathers=0.4,
     ),
     # Large domed round corallites, spaced, often with green mouths.
     "Montastrea": Look(
         {"massive": 1.0},
         "domes",
-        (1.2, 1.6),
-        (((112, 80, 52), (104, 150, 88)), ((126, 96, 70), (182, 176, 120)), ((96, 84, 84), (136, 160, 130))),
+        (1.1, 1.6),
+        (
+            ((114, 86, 60), (108, 138, 90)),
+            ((122, 98, 74), (170, 164, 118)),
+            ((96, 86, 82), (132, 148, 120)),
+            ((134, 104, 70), (176, 148, 104)),
+        ),
         13,
         40,
         0.8,
-        0.1,
+        0.12,
     ),
     # Crusts and tiers, set with papillae; margins pale, pink or blue.
     "Montipora": Look(
-        {"encrusting": 0.55, "foliose": 0.45},
+        {"encrusting": 0.5, "foliose": 0.5},
         "papillae",
-        (0.5, 0.8),
+        (0.4, 0.7),
         (
-            ((122, 66, 92), (226, 180, 206)),
-            ((126, 84, 60), (232, 206, 180)),
-            ((92, 92, 138), (190, 196, 232)),
-            ((150, 78, 62), (240, 190, 170)),
+            ((118, 82, 88), (200, 172, 184)),
+            ((122, 90, 66), (212, 190, 164)),
+            ((100, 96, 120), (180, 180, 204)),
+            ((142, 92, 72), (220, 180, 158)),
+            ((112, 98, 78), (204, 190, 162)),
         ),
         14,
         55,
         1.3,
+        gathers=0.5,
     ),
-    # What the others are not: odd growth, odd colours (Galaxea, Turbinaria, Lobophyllia, soft corals ...).
+    # What the others are not: leather corals with folded rims, soft fingers, Galaxea's spikes, Turbinaria's cups.
     "Other": Look(
-        {"massive": 0.3, "encrusting": 0.2, "foliose": 0.2, "knobs": 0.3},
-        "tentacles",
-        (0.7, 1.6),
-        (((86, 150, 70), (190, 236, 150)), ((150, 160, 170), (226, 230, 236)), ((190, 176, 72), (236, 228, 150))),
-        9,
-        35,
+        {"leathery": 0.35, "branching": 0.2, "massive": 0.25, "foliose": 0.2},
+        "velvet",
+        (0.8, 1.5),
+        (
+            ((168, 154, 116), (206, 196, 164)),
+            ((146, 150, 116), (198, 202, 172)),
+            ((176, 156, 152), (214, 198, 194)),
+            ((110, 132, 92), (190, 206, 164)),
+            ((160, 146, 92), (208, 198, 146)),
+        ),
+        11,
+        40,
         0.8,
+        0.2,
         0.3,
+        {"branching": "fingers", "massive": "spikes", "foliose": "cups"},
     ),
     # Thin plates with fine ridges running to a pale margin.
     "Pavona/Leptoseris": Look(
-        {"foliose": 0.65, "encrusting": 0.35},
+        {"foliose": 0.55, "encrusting": 0.45},
         "ridges",
-        (0.35, 0.55),
-        (((108, 88, 58), (206, 196, 158)), ((92, 96, 62), (198, 204, 160)), ((122, 84, 70), (220, 190, 168))),
+        (0.3, 0.5),
+        (
+            ((108, 90, 64), (190, 178, 146)),
+            ((94, 96, 70), (184, 186, 150)),
+            ((116, 88, 76), (200, 178, 158)),
+            ((122, 106, 82), (196, 184, 154)),
+        ),
         13,
         45,
         1.0,
+        gathers=0.3,
     ),
-    # Compact bushes of stout warty branches.
+    # Compact bushes of stout branches, each a head of warts.
     "Pocillopora": Look(
         {"knobs": 1.0},
         "warts",
-        (2.2, 3.2),
+        (1.7, 2.6),
         (
-            ((172, 112, 104), (216, 168, 158)),
-            ((156, 116, 86), (206, 176, 142)),
-            ((186, 124, 134), (232, 186, 190)),
-            ((134, 106, 76), (190, 166, 128)),
+            ((150, 110, 100), (204, 168, 156)),
+            ((134, 102, 74), (196, 164, 126)),
+            ((162, 122, 122), (212, 180, 180)),
+            ((118, 98, 72), (184, 164, 130)),
+            ((158, 136, 104), (214, 196, 164)),
         ),
         13,
         35,
         1.6,
+        gathers=0.4,
     ),
-    # Smooth lumpy boulders with pores too fine to see.
+    # Boulders heaped of smooth lobes; pores too fine to see.
     "Porites": Look(
-        {"massive": 0.85, "encrusting": 0.15},
+        {"massive": 0.88, "encrusting": 0.12},
         "pores",
         (0.15, 0.25),
         (
-            ((176, 146, 74), (196, 168, 98)),
-            ((146, 112, 62), (170, 136, 84)),
-            ((164, 152, 92), (186, 176, 118)),
-            ((150, 128, 150), (176, 154, 174)),
-            ((188, 130, 76), (206, 154, 102)),
+            ((168, 144, 94), (190, 168, 116)),
+            ((140, 118, 80), (166, 144, 104)),
+            ((158, 148, 106), (182, 174, 132)),
+            ((144, 130, 138), (168, 154, 160)),
+            ((176, 138, 94), (198, 164, 118)),
+            ((122, 110, 88), (150, 140, 116)),
+            ((186, 166, 124), (204, 188, 150)),
         ),
-        16,
+        17,
         60,
         2.0,
+        0.9,
         0.8,
     ),
-    # Low grey-brown columns and crusts with a fine flowery grain.
+    # Low columns and ridged crusts, grey-brown, matt as felt.
     "Psammocora": Look(
-        {"columns": 0.65, "encrusting": 0.35},
-        "petals",
-        (0.3, 0.45),
-        (((112, 106, 88), (150, 146, 126)), ((124, 108, 112), (164, 150, 152)), ((98, 104, 80), (140, 148, 116))),
+        {"columns": 0.6, "encrusting": 0.4},
+        "felt",
+        (0.25, 0.4),
+        (
+            ((112, 106, 92), (144, 138, 122)),
+            ((118, 106, 104), (148, 138, 136)),
+            ((104, 104, 86), (138, 140, 118)),
+            ((98, 88, 76), (132, 122, 108)),
+        ),
         7,
         22,
         0.7,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,11 +12,14 @@ from data_engineering.render import colony, seabed
 from data_engineering.render.camera import View, apply
 from data_engineering.render.genera import GENERA
 from data_engineering.render.settings import Settings
+from data_engineering.render.surfaces import step
 from data_engineering.render.tiles import Field
 
 MIDDLE_GREY = 128.0
 """Colour of a bare seabed: what is darker than this once lit lies in shadow."""
 _TRIES = 25
+_SMALLEST_CM = 2.0
+"""Diameter under which a colony is a recruit, which nobody outlines from such a photo."""
 _DEEPEST_OVERLAP = 0.4
 """Two colonies may reach into one another by this share of the smaller one's radius."""
 
@@ -74,14 +78,41 @@ def _put(one: colony.Colony, place: _Place, rgb: Field, height: Field, ids: NDAr
     if ax0 >= ax1 or ay0 >= ay1:
         return
     here, there = np.s_[ay0:ay1, ax0:ax1], np.s_[ay0 - y0 : ay1 - y0, ax0 - x0 : ax1 - x0]
+    bed, crust = height[here], one.form == "encrusting"
     mask = one.mask[there]
-    np.copyto(rgb[here], one.rgb[there], where=mask[..., None])
+    if crust:  # what juts out of the bed stands through a thin crust, but cuts no piece off it
+        jut = bed - cv2.blur(bed, (15, 15))
+        mask = colony.whole(mask & (jut < 1.5 + 12 * np.maximum(0.9 - one.rel[there], 0)))
     if not mask.any():
         return
-    bed = height[here]
-    ground = bed if one.form == "encrusting" else np.float32(bed[mask].mean())  # a crust follows what it grows on
+    colour = rgb[here]
+    _settle(one, there, mask, place.radius_px, colour, bed, ids[here] == 0)
+    weight = cv2.GaussianBlur(mask.astype(np.float32), (3, 3), 0.6)
+    blended = cv2.blendLinear(one.rgb[there], colour, weight, 1 - weight)
+    np.copyto(colour, blended, where=(weight > 0)[..., None])
+    ground = bed if crust else np.float32(bed[mask].mean())  # a crust follows what it grows on
     np.copyto(bed, 0.6 * ground + one.height_px[there], where=mask)
     ids[here][mask] = number
+
+
+def _settle(
+    one: colony.Colony,
+    there: tuple[slice, slice],
+    mask: NDArray[np.bool_],
+    radius_px: float,
+    colour: Field,
+    bed: Field,
+    free: NDArray[np.bool_],
+) -> None:
+    """Seat a colony, in place: dead coral of its own about it, raised a little, and the gloom under its sides."""
+    foot = step(1.3, 0.9, one.rel[there]) * free
+    side = 2 * int(np.clip(0.12 * radius_px, 2, 14)) + 1
+    gloom = 1 - np.float32(0.12 if one.form == "encrusting" else 0.5) * cv2.blur(mask.astype(np.float32), (side, side))
+    grey = colour.mean(-1) * np.float32(1 / 128)
+    for c, turf in enumerate(one.turf_rgb):
+        plane = colour[..., c]
+        colour[..., c] = (plane + 0.6 * foot * (grey * np.float32(turf) - plane)) * gloom
+    bed += foot * np.float32(min(0.14 * radius_px, 12.0)) * (1 - mask)
 
 
 def _places(rng: np.random.Generator, settings: Settings, view: View) -> list[_Place]:
@@ -91,6 +122,8 @@ def _places(rng: np.random.Generator, settings: Settings, view: View) -> list[_P
     odds = np.array([GENERA[name].odds for name in names])
     kinds = rng.choice(len(names), size=min(int(rng.integers(3, 11)), len(names)), replace=False, p=odds / odds.sum())
     share = rng.dirichlet(np.full(len(kinds), 1.2))
+    if rng.random() < GENERA[names[kinds[0]]].gathers:  # one genus covers the ground
+        share = 0.4 * share + 0.6 * (np.arange(len(kinds)) == 0)
     chosen = [names[kinds[i]] for i in rng.choice(len(kinds), size=count, p=share)]
     radii = [_radius_cm(rng, name, min(view.quadrat_wh_cm)) * view.px_per_cm for name in chosen]
     placed: list[_Place] = []
@@ -104,7 +137,7 @@ def _places(rng: np.random.Generator, settings: Settings, view: View) -> list[_P
 def _radius_cm(rng: np.random.Generator, genus: str, side_cm: float) -> float:
     look = GENERA[genus]
     diameter = look.median_cm * np.exp(0.55 * rng.standard_normal())
-    return float(np.clip(diameter, 1.0, min(look.largest_cm, 0.62 * side_cm))) / 2
+    return float(np.clip(diameter, _SMALLEST_CM, min(look.largest_cm, 0.62 * side_cm))) / 2
 
 
 def _find(
@@ -113,7 +146,8 @@ def _find(
     to_canvas = np.linalg.inv(view.canvas_to_photo)
     for _ in range(_TRIES):
         if placed and rng.random() < settings.touching_probability:
-            host, turn = placed[rng.integers(len(placed))], rng.uniform(0, 2 * np.pi)
+            kin = [p for p in placed if p.genus == genus] or placed
+            host, turn = kin[rng.integers(len(kin))], rng.uniform(0, 2 * np.pi)
             reach = (host.radius_px + radius) * rng.uniform(0.78, 0.97)
             x, y = host.x_px + reach * np.cos(turn), host.y_px + reach * np.sin(turn)
         elif rng.random() < 0.8:

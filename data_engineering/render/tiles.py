@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 Field = NDArray[np.float32]
 
 TILE_PX, NOISE_PX = 512, 1024
+SEPTA = 13
+_CELLS = 400
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,20 +79,27 @@ def cells(regular: int, seed: int) -> Tile:
     Channels: distance to the cell's centre (0 there, about 1 at its edge), distance to the edge (0 there, about 1
     at the centre), a random number 0..1 of the cell.
     """
-    n_cells = 400
+    return _tile(corallites(regular, seed).levels[0][..., :3], TILE_PX / np.sqrt(_CELLS))
+
+
+@cache
+def corallites(regular: int, seed: int) -> Tile:
+    """As `cells`, with a fourth channel, the septa: -1..1, `SEPTA` waves about the cell's centre."""
     rng = np.random.default_rng([3, regular, seed])
-    sites = rng.uniform(0, TILE_PX, (n_cells, 2))
+    sites = rng.uniform(0, TILE_PX, (_CELLS, 2))
     for _ in range(regular):
         _, owner = _nearest(sites)
         sites = _centroids(sites, owner)
     distance, owner = _nearest(sites)
-    radius = TILE_PX / np.sqrt(n_cells) / 2
+    radius = TILE_PX / np.sqrt(_CELLS) / 2
     edge = (owner != np.roll(owner, 1, 0)) | (owner != np.roll(owner, 1, 1))
     to_edge = cv2.distanceTransform(np.tile((~edge).astype(np.uint8), (2, 2)), cv2.DIST_L2, 5)
     half = TILE_PX // 2
     to_edge = np.roll(to_edge[half : half + TILE_PX, half : half + TILE_PX], (half, half), (0, 1))
-    field = np.dstack([np.minimum(distance / radius, 1.6), to_edge / radius, rng.uniform(0, 1, n_cells)[owner]])
-    return _tile(field, 2 * radius)
+    number = rng.uniform(0, 1, _CELLS)[owner]
+    dx, dy = (_wrapped(place - sites[owner, axis]) for axis, place in enumerate(_places()))
+    septa = np.sin(SEPTA * np.arctan2(dy, dx) + 40 * number) * np.minimum(distance / 4, 1)
+    return _tile(np.dstack([np.minimum(distance / radius, 1.6), to_edge / radius, number, septa]), 2 * radius)
 
 
 @cache
@@ -109,23 +118,32 @@ def _frequency(n: int) -> NDArray[np.float64]:
     return np.hypot(f[:, None], f[None, :])
 
 
+def _places() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    y, x = np.mgrid[0:TILE_PX, 0:TILE_PX] + 0.5
+    return x, y
+
+
+def _wrapped(offset: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The short way round the torus."""
+    return (offset + TILE_PX / 2) % TILE_PX - TILE_PX / 2
+
+
 def _nearest(sites: NDArray[np.float64]) -> tuple[Field, NDArray[np.int64]]:
     """Distance to and index of the nearest site, on the torus."""
     from scipy.spatial import cKDTree
 
-    y, x = np.mgrid[0:TILE_PX, 0:TILE_PX] + 0.5
+    x, y = _places()
     distance, owner = cKDTree(sites % TILE_PX, boxsize=TILE_PX).query(np.stack([x.ravel(), y.ravel()], 1))
     shape = (TILE_PX, TILE_PX)
     return distance.reshape(shape).astype(np.float32), owner.reshape(shape)
 
 
 def _centroids(sites: NDArray[np.float64], owner: NDArray[np.int64]) -> NDArray[np.float64]:
-    y, x = np.mgrid[0:TILE_PX, 0:TILE_PX] + 0.5
     flat = owner.ravel()
     count = np.maximum(np.bincount(flat, minlength=len(sites)), 1)
     moved = []
-    for axis, place in enumerate((x, y)):
-        offset = (place - sites[owner, axis] + TILE_PX / 2) % TILE_PX - TILE_PX / 2
+    for axis, place in enumerate(_places()):
+        offset = _wrapped(place - sites[owner, axis])
         moved.append(sites[:, axis] + np.bincount(flat, offset.ravel(), len(sites)) / count)
     return np.stack(moved, 1) % TILE_PX
 
