@@ -1,1 +1,1 @@
-"""Side-by-side measurements: each starts both sides in one run, interleaved, and prints the ratio."""
+"""Side-by-side measurements: ours and a peer by turns in one run, and the ratio (docs/benchmarks.md)."""

@@ -121,7 +121,7 @@ def _opened(source: bytes | Path, max_pixels: int) -> Iterator[Image.Image]:
 
 
 def _decode_jpeg(data: bytes) -> Rgb | None:
-    """libjpeg-turbo, twice as fast as Pillow (`benchmarks.jpeg_decoding`); ``None`` leaves file and error to Pillow."""
+    """libjpeg-turbo, twice as fast as Pillow (`benchmarks.run quadrat`); ``None`` leaves file and error to Pillow."""
     try:
         pixels: Rgb = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
     except ValueError:
