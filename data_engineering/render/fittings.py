@@ -52,9 +52,9 @@ def wrap(rng: np.random.Generator, length: int, width: int, colour: Rgb | None =
     upper, lower = rng.uniform(0.9, 1.15), rng.uniform(0.55, 0.85)
     picture[:fold] *= upper
     picture[fold:] *= lower
-    wrinkles = streaks(rng, (width, length), max(width, 6)).T
+    wrinkles = cv2.GaussianBlur(streaks(rng, (width, length), max(width, 6)).T, (0, 0), max(length / 60, 0.6))
     shine = 1.2 if max(colour) - min(colour) < 30 else 0.7
-    picture *= (1 + shine * 0.09 * wrinkles + 0.08 * cloud(rng, (length, width), 0.8 * width))[..., None]
+    picture *= (1 + shine * 0.13 * wrinkles + 0.12 * cloud(rng, (length, width), 0.7 * width))[..., None]
     for x in rng.uniform(0, length, rng.integers(1, 4)):
         x = int(x)
         cv2.line(picture, (x, 0), (x + int(rng.normal(0, 2)), width), tuple(0.6 * c for c in colour), 1, cv2.LINE_AA)
@@ -184,7 +184,9 @@ def label(rng: np.random.Generator, length: int, width: int) -> Patch:
         f"LTER {rng.integers(1, 7)} {rng.integers(2005, 2027)} FRINGE",
         f"SITE {rng.integers(1, 30)} Q{rng.integers(1, 99)}",
     )
-    write(rng, picture, text[rng.integers(2)], (int(0.2 * width), int(0.76 * width)), 0.55 * width, ink)
+    chosen = text[rng.integers(2)]
+    height = min(0.55 * width, 0.95 * length / len(chosen))
+    write(rng, picture, chosen, (int(0.2 * width), int(0.5 * (width + height))), height, ink)
     picture *= (1 + 0.04 * cloud(rng, (length, width), width))[..., None]
     return solid(worn(rng, picture, rng.uniform(0, 0.2), width))
 

@@ -10,6 +10,7 @@ VERSION = 1
 
 LAYOUTS = ("none", "grid11x11", "grid9x13")
 FRAMES = ("none", "aluminium", "pvc", "dark", "chain")
+CLUTTER = ("animals", "gear", "tape", "fish", "fin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,11 @@ class Settings:
     string_px: tuple[float, float] = (1.0, 12.0)  # width at 1280 px, mostly thin; scales with size_px
     sag: float = 0.006  # standard deviation of a string's bow, as a share of the quadrat's side
     string_clearance_cm: tuple[float, float] = (3.0, 14.0)  # over the seabed: what grows higher covers the string
-    diagonals_probability: float = 0.15  # two strings from corner to corner, where there is no grid
+    diagonals_probability: float = 0.3  # two strings from corner to corner, where there is no grid
+    # --- clutter ---
+    clutter: Mapping[str, float] = field(  # each with its own probability
+        default_factory=lambda: {"animals": 0.3, "gear": 0.16, "tape": 0.2, "fish": 0.12, "fin": 0.04}
+    )
     # --- colonies ---
     colonies: tuple[int, int] = (5, 40)  # a photo; fewer where there is no room for more
     touching_probability: float = 0.45  # a colony is put against one that is there already
@@ -70,6 +75,8 @@ class Settings:
             odds = getattr(self, key)
             good = set(odds) <= set(known) and sum(odds.values()) > 0 and min(odds.values()) >= 0
             _check(good, key, odds, f"odds >= 0, not all 0, for {', '.join(known)}")
+        good = set(self.clutter) <= set(CLUTTER) and all(0 <= p <= 1 for p in self.clutter.values())
+        _check(good, "clutter", self.clutter, f"probabilities 0..1 for {', '.join(CLUTTER)}")
         strung = any(odds > 0 for layout, odds in self.layouts.items() if layout != "none")
         framed = any(odds > 0 for frame, odds in self.frames.items() if frame != "none")
         _check(framed or not strung, "frames", self.frames, "a frame for the layouts with strings to hang on")
