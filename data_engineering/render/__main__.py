@@ -35,13 +35,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--layout", choices=LAYOUTS, help="one layout for all")
     parser.add_argument("--settings", type=Path, metavar="YAML", help="see settings.py; --size and --layout go before")
     parser.add_argument(
-        "--frozen", metavar="NAME", help="a frozen set such as validation-v0: its own count, seed, settings"
+        "--frozen", metavar="SET/TASK", help="a frozen set such as validation-v1/colonies: its count, seed, settings"
     )
     parser.add_argument("--backgrounds", type=Path, metavar="DIR", help="photographs to draw over")
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")
     parser.add_argument("--fiftyone", metavar="NAME", help="make a FiftyOne dataset of the folder too")
     parser.add_argument("--contact-sheet", type=Path, metavar="FILE", help="a PNG or JPEG of samples instead")
-    parser.add_argument("--beside", type=Path, metavar="DIR", help="real photographs to put beside them on the sheet")
+    parser.add_argument("--among", type=Path, metavar="DIR", help="shuffle real photographs in; the last line tells them")
     parser.add_argument("--overlay", action="store_true", help="draw the truth on the sheet")
     return parser
 
@@ -53,8 +53,10 @@ def _run(args: argparse.Namespace) -> None:
     if args.frozen:
         args.count, args.seed, settings = frozen.load(args.frozen)
     if args.contact_sheet is not None:
-        contact_sheet.write(args.contact_sheet, args.count, args.seed, settings, args.beside, overlay=args.overlay)
+        real = contact_sheet.write(args.contact_sheet, args.count, args.seed, settings, args.among, overlay=args.overlay)
         print(args.contact_sheet)
+        if real:
+            print("real are the cells", *real)
         return
     start = time.perf_counter()
     folder.render_folder(args.out, args.count, args.seed, settings, args.backgrounds, args.workers)

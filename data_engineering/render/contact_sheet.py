@@ -1,4 +1,4 @@
-"""Many samples on one picture, beside real photographs, to be looked at."""
+"""Many samples on one picture, among real photographs if wished, to be looked at."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def write(
     count: int,
     seed: int = 0,
     settings: Settings | None = None,
-    beside: Path | None = None,
+    among: Path | None = None,
     *,
     overlay: bool = False,
     cell_px: int = 480,
-) -> None:
+) -> list[int]:
     """Render `count` samples onto one sheet.
 
     Args:
@@ -35,27 +35,26 @@ def write(
         count: rendered samples, at least 1.
         seed: of the first; the others follow.
         settings: what is drawn and how often.
-        beside: folder of real photographs; as many go to the left of the rendered ones.
+        among: folder of real photographs; all of them are shuffled in, so that one can try to tell them apart.
         overlay: draw the truth.
         cell_px: side of one cell.
 
+    Returns:
+        The cells that hold real photographs, counted from 1, row by row.
+
     Raises:
-        ValueError: `count` is below 1, or there is no photograph in `beside`.
+        ValueError: `count` is below 1, or there is no photograph in `among`.
     """
     if count < 1:
         raise ValueError(f"count is {count}: expected at least 1")
-    shown = [_picture(seed + i, settings, overlay) for i in range(count)]
-    sheet = grid([_fitted(picture, cell_px) for picture in shown])
-    if beside is not None:
-        photos = images.list_photos(beside)
-        if not photos:
-            raise ValueError(f"{beside} holds no photograph")
-        real = grid([_fitted(images.read(photo), cell_px) for photo in photos[:count]])
-        height = max(real.shape[0], sheet.shape[0])
-        sheet = np.hstack(
-            [_padded(real, height), np.full((height, 4 * _GAP_PX, 3), 255, np.uint8), _padded(sheet, height)]
-        )
-    images.write(path, sheet)
+    real = images.list_photos(among) if among is not None else []
+    if among is not None and not real:
+        raise ValueError(f"{among} holds no photograph")
+    cells = [_fitted(images.read(photo), cell_px) for photo in real]
+    cells += [_fitted(_picture(seed + i, settings, overlay), cell_px) for i in range(count)]
+    order = np.random.default_rng(seed).permutation(len(cells)) if real else np.arange(len(cells))
+    images.write(path, grid([cells[i] for i in order]))
+    return [place for place, i in enumerate(order, 1) if i < len(real)]
 
 
 def grid(cells: list[Picture]) -> Picture:
@@ -80,7 +79,3 @@ def _fitted(picture: Picture, cell_px: int) -> Picture:
         picture, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     )
     return cell
-
-
-def _padded(sheet: Picture, height: int) -> Picture:
-    return np.vstack([sheet, np.zeros((height - sheet.shape[0], sheet.shape[1], 3), np.uint8)])
