@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")
     parser.add_argument("--fiftyone", metavar="NAME", help="make a FiftyOne dataset of the folder too")
     parser.add_argument("--contact-sheet", type=Path, metavar="FILE", help="a PNG or JPEG of samples instead")
-    parser.add_argument("--among", type=Path, metavar="DIR", help="shuffle real photographs in; the last line tells them")
+    parser.add_argument("--among", type=Path, metavar="DIR", help="real photographs to shuffle in; last line: which")
     parser.add_argument("--overlay", action="store_true", help="draw the truth on the sheet")
     return parser
 
@@ -53,7 +53,8 @@ def _run(args: argparse.Namespace) -> None:
     if args.frozen:
         args.count, args.seed, settings = frozen.load(args.frozen)
     if args.contact_sheet is not None:
-        real = contact_sheet.write(args.contact_sheet, args.count, args.seed, settings, args.among, overlay=args.overlay)
+        sheet = (args.contact_sheet, args.count, args.seed, settings, args.among)
+        real = contact_sheet.write(*sheet, overlay=args.overlay)
         print(args.contact_sheet)
         if real:
             print("real are the cells", *real)
