@@ -173,7 +173,7 @@ def _poles(f: _Frame, width: float) -> None:
         if floats and side in (0, 3):
             long, wide = max(round(0.13 * f.side_px), 8), max(round(1.6 * width), 5)
             f.layer.lay(
-                fittings.floater(rng, long, wide), corner + (0.05 * f.side_px + width) * out, turn + np.pi + 0.3
+                fittings.floater(rng, long, wide), corner + (0.08 * f.side_px + width) * out, turn + np.pi + 0.3
             )
 
 
