@@ -37,24 +37,22 @@ class Bush:
     pale: float = 0.35
 
 
-_LEVELS = 4
-
-
 def draw(g: Ground, spacing_px: float, bush: Bush) -> tuple[Field, Field, Field, NDArray[np.bool_]]:
     """Height in px, mix and tone as in `surfaces.Skin`, and where branches are; all ``[n, n]``."""
     n = g.rel.shape[0]
     feet, tips, rel, rise = _grow(g, spacing_px, bush)
     picture = np.zeros((n, n, 4), np.float32)
-    picture[..., 2] = 0.5
+    picture[..., 2] = 0.6
     top = bush.relief * g.radius_px * (1 - np.minimum(rel, 1.0) ** 2) + rise
     thick = spacing_px * bush.width * g.rng.uniform(0.85, 1.2, len(rel))
     shade = g.rng.uniform(0.88, 1.08, len(rel))
-    for level in range(_LEVELS):
-        t0, t1 = level / _LEVELS, (level + 1) / _LEVELS
+    levels = int(np.clip(spacing_px / 3.5, 3, 8))
+    for level in range(levels):
+        t0, t1 = level / levels, (level + 1) / levels
         here, there = feet + t0 * (tips - feet), feet + t1 * (tips - feet)
         height = top + (t1 - 1) * bush.tall * spacing_px
         mix = max(0.0, (t1 - 1 + bush.pale) / bush.pale)
-        _strokes(picture, here, there, thick * (1 - bush.taper * t1), height, 0.8 * mix, shade * (0.58 + 0.44 * t1))
+        _strokes(picture, here, there, thick * (1 - bush.taper * t1), height, 0.8 * mix, shade * (0.66 + 0.36 * t1))
     _heads(g, picture, tips, thick * (1 - bush.taper), top, bush.warts, shade)
     picture = cv2.GaussianBlur(picture, (3, 3), 0.7)
     return picture[..., 0], picture[..., 1], picture[..., 2], picture[..., 3] > 0.5
@@ -84,12 +82,13 @@ def _strokes(
     picture: Field, here: NDArray, there: NDArray, thick: NDArray, height: NDArray, mix: float, tone: NDArray
 ) -> None:
     """One piece of every branch; a brighter, higher line along its back makes it round."""
-    a, b = np.rint(here).astype(int).tolist(), np.rint(there).astype(int).tolist()
+    back = here - 0.8 * (there - here)  # so far down that it leaves no ring where two pieces meet
+    a, b, c = (np.rint(place).astype(int).tolist() for place in (here, there, back))
     width = np.maximum(np.rint(thick), 1).astype(int).tolist()
-    for p, q, w, z, t in zip(a, b, width, height.tolist(), tone.tolist(), strict=True):
+    for p, q, r, w, z, t in zip(a, b, c, width, height.tolist(), tone.tolist(), strict=True):
         cv2.line(picture, p, q, (z, mix, 0.86 * t, 1.0), w)
         if w >= 4:
-            cv2.line(picture, p, q, (z + 0.2 * w, mix, t, 1.0), w // 2)
+            cv2.line(picture, r, q, (z + 0.2 * w, mix, t, 1.0), w // 2)
 
 
 def _heads(g: Ground, picture: Field, tips: NDArray, thick: NDArray, top: NDArray, warts: int, shade: NDArray) -> None:
@@ -102,8 +101,9 @@ def _heads(g: Ground, picture: Field, tips: NDArray, thick: NDArray, top: NDArra
         spots.append(tips + reach * np.stack([np.cos(angle), np.sin(angle)], 1))
         sizes.append(np.maximum(0.2 * thick, 0.8))
         heights.append(top + 0.2 * thick)
+    pale = 0.7 if warts else 0.95
     light = [1.06 * shade] + [1.0 * shade] * warts
     for place, size, z, t in zip(spots[::-1], sizes[::-1], heights[::-1], light[::-1], strict=True):
         centres, radii = np.rint(place).astype(int).tolist(), np.rint(size).astype(int).tolist()
         for c, r, height, tone in zip(centres, radii, z.tolist(), t.tolist(), strict=True):
-            cv2.circle(picture, c, r, (height, 0.95, tone, 1.0), -1)
+            cv2.circle(picture, c, r, (height, pale, tone, 1.0), -1)

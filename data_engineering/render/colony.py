@@ -14,8 +14,8 @@ from data_engineering.render.genera import GENERA, Look
 from data_engineering.render.surfaces import SURFACES, Ground, Skin, step
 from data_engineering.render.tiles import Field
 
-MARGIN = 1.3
-"""Half side of the crop over the colony's mean radius."""
+MARGIN = 1.12
+"""Half side of the crop over the colony's longest reach; what frays an outline may go so far beyond it."""
 SMALLEST_FEATURE_PX = 3.0
 """Corallites finer than this could not be seen: they are drawn this wide."""
 _ANGLES = 2048
@@ -72,35 +72,39 @@ def draw(rng: np.random.Generator, genus: str, diameter_px: float, px_per_cm: fl
 
 
 def whole(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The largest connected part, its holes of a few pixels filled: a colony is one piece."""
-    grown = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(grown, connectivity=4)
-    if count <= 2:
-        return grown.view(np.bool_)
-    return labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    """The largest connected part, its holes filled: a colony is one piece."""
+    outlines, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = np.zeros(mask.shape, np.uint8)
+    if outlines:
+        largest = max(outlines, key=len)
+        cv2.drawContours(filled, [largest], 0, 1, cv2.FILLED)
+    return filled.view(np.bool_)
 
 
 def _ground(rng: np.random.Generator, form: str, radius_px: float, feature_px: float) -> Ground:
-    half = int(np.ceil(radius_px * MARGIN)) + 1
+    turn = rng.uniform(0, np.pi)
+    squash = rng.uniform(0.88, 1.0) if form == "solitary" else rng.uniform(0.62, 1.0)
+    outline = _outline(rng, RAGGED.get(form, COMMON_RAGGED))
+    theta = np.linspace(0, 2 * np.pi, _ANGLES, endpoint=False)
+    reach = float((outline * np.hypot(np.cos(theta) / squash**0.5, np.sin(theta) * squash**0.5)).max())
+    half = int(np.ceil(radius_px * reach * MARGIN)) + 2
     axis = np.arange(-half, half + 1, dtype=np.float32)
     x, y = np.meshgrid(axis, axis)
-    turn = rng.uniform(0, np.pi)
-    squash = rng.uniform(0.88, 1.0) if form == "solitary" else rng.uniform(0.6, 1.0)
     c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
     distance, angle = cv2.cartToPolar(
         (c * x + s * y) * np.float32(squash**0.5), (c * y - s * x) / np.float32(squash**0.5)
     )
-    outline = _outline(rng, RAGGED.get(form, COMMON_RAGGED)) * np.float32(radius_px)
-    rel = distance / outline[(angle * np.float32(_ANGLES / (2 * np.pi))).astype(np.int32) % _ANGLES]
+    bounds = outline * np.float32(radius_px)
+    rel = distance / bounds[(angle * np.float32(_ANGLES / (2 * np.pi))).astype(np.int32) % _ANGLES]
     return Ground(x, y, x, y, rel, angle, radius_px, feature_px, rng)
 
 
 def _outline(rng: np.random.Generator, ragged: float) -> Field:
     """Radius over the mean at `_ANGLES` angles: a few waves, the long ones strongest."""
     k = np.arange(2, 13)
-    size = ragged * rng.standard_normal(len(k)) / k
+    size = ragged * rng.standard_normal(len(k)) / k**1.4
     waves = np.cos(np.linspace(0, 2 * np.pi, _ANGLES, endpoint=False)[:, None] * k + rng.uniform(0, 2 * np.pi, len(k)))
-    return np.clip(1 + waves @ size, 0.5, MARGIN - 0.05).astype(np.float32)
+    return np.clip(1 + waves @ size, 0.5, 1.3).astype(np.float32)
 
 
 def _mortality(g: Ground, form: str) -> tuple[Field, NDArray[np.bool_]]:
@@ -109,14 +113,14 @@ def _mortality(g: Ground, form: str) -> tuple[Field, NDArray[np.bool_]]:
         return np.zeros_like(g.rel), np.zeros(g.rel.shape, np.bool_)
     field = g.cloud(g.radius_px * g.rng.uniform(0.4, 0.9), 1.35) + 0.7 * np.square(np.minimum(g.rel, 1))
     excess = field - np.float32(g.rng.uniform(1.2, 3.0))
-    return step(-0.1, 0.1, excess), (excess > 0.15) & (g.rel > 0.55)
+    return step(-0.1, 0.1, excess), (excess > 0.15) & (g.rel > 0.7)
 
 
 def _colour(g: Ground, look: Look, shape: Shape, skin: Skin, dead: Field) -> tuple[Field, tuple[float, float, float]]:
     """Colour ``[n, n, 3]``, and that of what is dead."""
     rng = g.rng
     main, second, drift = _palette(rng, look)
-    contrast = np.float32(rng.uniform(0.6, 1.05))
+    contrast = np.float32(rng.uniform(0.4, 0.95))
     patch = g.cloud(g.radius_px * 1.2, 1.6)
     weight = np.clip(0.5 + 0.45 * patch, 0, 1)
     mix = np.clip(skin.mix * contrast, 0, 1)

@@ -36,7 +36,7 @@ COMMON_RAGGED = 0.2
 def _dome(g: Ground) -> Field:
     """Between a paraboloid and a half ball: steep, yet with no cliff at the rim."""
     low = np.clip(1 - np.square(g.rel), 0, 1)
-    return np.float32(0.65) * low + np.float32(0.35) * np.sqrt(low)
+    return np.float32(0.85) * low + np.float32(0.15) * np.sqrt(low)
 
 
 def _massive(g: Ground, look: Look) -> Shape:
@@ -54,8 +54,8 @@ def _massive(g: Ground, look: Look) -> Shape:
     lobe = cv2.GaussianBlur(lobe, (0, 0), max(size * 0.05, 0.6))
     crease = lumps * step(0.75, 1.3, centre)
     inside = 1 - g.rel - 0.22 * lumps * (centre - 0.6)
-    height = flat * dome + lumps * np.float32(0.55 * size / g.radius_px) * lobe
-    return Shape(inside, height, np.zeros_like(dome), (0.84 + 0.18 * dome) * (1 - 0.3 * crease))
+    height = flat * dome + lumps * np.float32(0.5 * size / g.radius_px) * lobe * step(-0.1, 0.3, inside)
+    return Shape(inside, height, np.zeros_like(dome), (0.92 + 0.1 * dome) * (1 - 0.22 * crease))
 
 
 def _encrusting(g: Ground, look: Look) -> Shape:
@@ -64,7 +64,7 @@ def _encrusting(g: Ground, look: Look) -> Shape:
     fray = g.cloud(max(0.25 * g.radius_px, 6.0), 1.4)
     inside = 1 - g.rel + 0.1 * rough + 0.05 * fray
     rim = step(0.12, 0.03, inside)
-    height = 0.07 * np.clip(inside * 4, 0, 1) + 0.035 * rough + 0.03
+    height = (0.08 + 0.035 * rough) * np.clip(inside * 3, 0, 1)
     return Shape(inside, height, 0.35 * rim, 1 + 0.06 * rim + 0.05 * rough)
 
 
@@ -104,14 +104,14 @@ def _branching(g: Ground, look: Look) -> Shape:
     if soft:
         return _bushy(g, 0.9 * spacing, Bush(1.3, 0.75, 0.15, 0.6, 0.25, 0.4, pale=0.8), 0.85)
     disorder = g.rng.uniform(0.08, 0.6)
-    return _bushy(g, spacing, Bush(g.rng.uniform(0.9, 1.7), 0.66, 0.45, 0.8, g.rng.uniform(0.1, 0.35), disorder), 0.8)
+    return _bushy(g, spacing, Bush(g.rng.uniform(0.9, 1.7), 0.8, 0.45, 0.45, g.rng.uniform(0.1, 0.35), disorder), 0.8)
 
 
 def _knobs(g: Ground, look: Look) -> Shape:
     """Pocillopora: stout branches that end in heads of warts."""
     spacing = max(g.feature_px, 6.0)
     warts = 6 if spacing > 11 else 3
-    return _bushy(g, spacing, Bush(0.7, 0.84, 0.08, 0.5, g.rng.uniform(0.2, 0.4), 0.3, warts, 0.5), 0.86)
+    return _bushy(g, spacing, Bush(0.7, 0.86, 0.08, 0.35, g.rng.uniform(0.2, 0.4), 0.3, warts, 0.5), 0.86)
 
 
 def _tabular(g: Ground, look: Look) -> Shape:
@@ -142,14 +142,13 @@ def _blades(g: Ground, look: Look) -> Shape:
     bend = np.float32(0.35 * size)
     u = (c * g.x_px + s * g.y_px) * stretch + bend * g.cloud(2 * size)
     v = c * g.y_px - s * g.x_px + bend * g.cloud(2 * size)
-    wave = np.abs(tiles.labyrinth(1).sample(u, v, size, g.rng.uniform(0, 1, 2)) + 0.1)
     ragged = g.cloud(0.8 * size, 1.3)
-    wave = wave + 0.1 * ragged
-    blade, edge = step(1.0, 0.45, wave), step(0.42, 0.1, wave)
+    wave = tiles.labyrinth(1).sample(u, v, 0.8 * size, g.rng.uniform(0, 1, 2)) + 0.12 * ragged
+    blade, edge = step(-0.7, 0.9, wave), step(0.55, 1.0, wave)
     inside = 1 - g.rel - 0.2 * (1 - blade)
     top = np.clip(0.7 + 0.3 * ragged, 0, 1.2)
-    height = 0.1 + np.float32(min(0.8 * size / g.radius_px, 0.5)) * blade * top + 0.2 * _dome(g)
-    return Shape(inside, height, 0.8 * edge * top, 0.6 + 0.42 * blade)
+    height = 0.1 + np.float32(min(0.5 * size / g.radius_px, 0.4)) * blade * top + 0.2 * _dome(g)
+    return Shape(inside, height, 0.55 * edge * top, 0.74 + 0.28 * blade)
 
 
 def _leathery(g: Ground, look: Look) -> Shape:

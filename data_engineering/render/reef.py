@@ -105,9 +105,9 @@ def _settle(
     free: NDArray[np.bool_],
 ) -> None:
     """Seat a colony, in place: dead coral of its own about it, raised a little, and the gloom under its sides."""
-    foot = step(1.3, 0.9, one.rel[there]) * free
+    foot = step(colony.MARGIN, 0.85, one.rel[there]) * free
     side = 2 * int(np.clip(0.12 * radius_px, 2, 14)) + 1
-    gloom = 1 - np.float32(0.12 if one.form == "encrusting" else 0.5) * cv2.blur(mask.astype(np.float32), (side, side))
+    gloom = 1 - np.float32(0.1 if one.form == "encrusting" else 0.25) * cv2.blur(mask.astype(np.float32), (side, side))
     grey = colour.mean(-1) * np.float32(1 / 128)
     for c, turf in enumerate(one.turf_rgb):
         plane = colour[..., c]

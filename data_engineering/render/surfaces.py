@@ -59,10 +59,10 @@ class Ground:
         """With `u_px` and `v_px` bent: slowly over the colony, so that sizes vary, and from feature to feature."""
         slow, quick = np.float32(0.07 * self.radius_px), np.float32(0.1 * self.feature_px)
         crowd = 1 + np.float32(0.22) * np.square(np.minimum(self.rel, np.float32(1.1)))
-        u = self.x_px * crowd + slow * self.cloud(self.radius_px)
-        v = self.y_px * crowd + slow * self.cloud(self.radius_px)
+        u = self.x_px * crowd + slow * self.cloud(self.radius_px, 2.4)
+        v = self.y_px * crowd + slow * self.cloud(self.radius_px, 2.4)
         wide = max(2.5 * self.feature_px, 8.0)
-        return replace(self, u_px=u + quick * self.cloud(wide), v_px=v + quick * self.cloud(wide))
+        return replace(self, u_px=u + quick * self.cloud(wide, 2.4), v_px=v + quick * self.cloud(wide, 2.4))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,10 +127,11 @@ def _rings(g: Ground) -> Skin:
 def _domes(g: Ground) -> Skin:
     centre, _, number, septa = cells_of(g, 2)
     dome = 1 - np.square(np.minimum(centre / np.float32(0.95), 1))
-    mouth = step(0.5, 0.2, centre)
-    rays = septa * step(0.25, 0.5, centre) * step(1.0, 0.8, centre)
-    tone = 0.68 + 0.38 * dome + 0.14 * rays - 0.1 * mouth + 0.14 * (number - 0.5)
-    return Skin(mouth * 1.1 + 0.15 * rays, tone, dome * 1.3 - 0.4 * mouth)
+    mouth = step(0.42, 0.22, centre)
+    wall = step(0.3, 0.55, centre) * step(0.95, 0.7, centre)
+    rays = septa * wall
+    tone = 0.62 + 0.42 * dome + 0.16 * wall + 0.16 * rays - 0.3 * mouth + 0.14 * (number - 0.5)
+    return Skin(0.9 * mouth + 0.35 * wall + 0.2 * rays, tone, dome * 1.3 - 0.5 * mouth)
 
 
 def _studs(g: Ground) -> Skin:
@@ -180,7 +181,7 @@ def _septa(g: Ground) -> Skin:
     turn = g.rng.uniform(0, np.pi)
     c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
     along, across = g.x_px * c + g.y_px * s, g.y_px * c - g.x_px * s
-    slit = step(1.0, 0.4, np.hypot(along / (0.3 * g.radius_px), across / (0.07 * g.radius_px)))
+    slit = step(1.0, 0.4, np.hypot(along / (0.24 * g.radius_px), across / (0.05 * g.radius_px)))
     rim = step(0.8, 1.0, g.rel)
     tone = 0.96 + 0.12 * wave - 0.5 * slit + 0.06 * fine
     return Skin(0.35 + 0.25 * wave + 0.35 * rim + 0.15 * wobble, tone, 0.5 * wave - 1.5 * slit)
