@@ -178,7 +178,7 @@ def test_points_outside_the_photo_are_hidden_and_only_those():
 
 
 def test_high_strings_are_never_covered():
-    grid = points(render(12, replace(GRID, string_clearance_cm=(1000, 1000))), "grid")
+    grid = points(render(12, replace(GRID, string_clearance_cm=(1000, 1000), clutter={})), "grid")
     assert (grid.visibility == VISIBLE).all()
 
 
