@@ -21,6 +21,10 @@ _NODE_PX = 4
 """The maps that `cv2.remap` follows are worked out for every 4th pixel: between them they are straight to 0.01 px."""
 
 
+_SMOOTH_CM = 1.6
+"""Relief is smoothed this much before it leans: a steep wall would be drawn out into streaks."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Lens:
     """Radial distortion about the photo's centre, by the division model: exact and closed both ways.
@@ -113,8 +117,8 @@ class View:
         foot = (apply(self.cm_to_canvas, self.eye_cm[None, :2])[0] - 0.5).astype(np.float32)
         eye = np.float32(self.eye_cm[2] * self.px_per_cm)
         size = (-(-height_px.shape[1] // 4), -(-height_px.shape[0] // 4))
-        small = cv2.GaussianBlur(cv2.resize(height_px, size, interpolation=cv2.INTER_AREA), (0, 0), 1.5)
-        small *= 1 / eye
+        small = cv2.resize(height_px, size, interpolation=cv2.INTER_AREA)
+        small = cv2.GaussianBlur(small, (0, 0), max(_SMOOTH_CM * self.px_per_cm / 4, 1.0)) / eye
         place = seen
         for _ in range(3):
             at = [(place[..., i] + 0.5) * np.float32(size[i] / height_px.shape[1 - i]) - 0.5 for i in (0, 1)]

@@ -66,7 +66,7 @@ def shade(rng: np.random.Generator, sun: Sun, height_px: Field, px_per_cm: float
     facing = np.clip((1 - x * slope_x - y * slope_y) * up, 0, 1.7)  # 1 on level ground
 
     small = cv2.resize(height_px, (-(-w // _SHRINK), -(-h // _SHRINK)), interpolation=cv2.INTER_AREA) / _SHRINK
-    open_sky = _open_sky(small, rng.uniform(0.35, 0.8))
+    open_sky = _open_sky(small, rng.uniform(0.5, 1.3))
     direct = np.float32(sun.direct) * (1 - _shadow(small, sun)) * np.sqrt(open_sky)
     if sun.net > 0:
         direct *= _net(rng, sun, small, px_per_cm / _SHRINK)
@@ -79,8 +79,8 @@ def _open_sky(height: Field, depth: float) -> Field:
     """How much of the sky a place sees, 0..1: less in clefts, in holes and beside what stands high."""
     closed = np.zeros_like(height)
     for reach in (3, 9, 27):
-        closed += np.clip((cv2.blur(height, (reach, reach)) - height) * np.float32(3.0 / reach), -0.25, 2)
-    return np.clip(np.exp(np.float32(-depth) * closed), 0.12, 1.25)
+        closed += np.clip((cv2.blur(height, (reach, reach)) - height) * np.float32(4.0 / reach), -0.25, 2)
+    return np.clip(np.exp(np.float32(-depth) * closed), 0.08, 1.25)
 
 
 def _shadow(height: Field, sun: Sun) -> Field:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_engineering.render import camera, clutter, frame, light, reef, strings, tiles, truth, water
+from data_engineering.render import camera, clutter, depth, frame, light, reef, strings, tiles, truth, water
 from data_engineering.render.camera import View, for_cv2
 from data_engineering.render.settings import VERSION, Settings
 from quadrat import template
@@ -76,9 +76,10 @@ def render(seed: int, settings: Settings | None = None, background: Picture | No
     clearance = of_strings.uniform(*settings.string_clearance_cm) * view.px_per_cm
     hidden = seen.covered | ((seen.height_px > clearance) & (seen.ids > 0))
     threads = _threads(of_strings, settings, view, layout, kind)
-    through = water.draw(of_water, settings, seen.picture, mild=background is not None)
+    through = water.draw(of_water, settings, seen.picture, seen.far, mild=background is not None)
+    scene = seen.picture if background is not None else water.develop(of_water, seen.picture)
     sigma = float(of_water.uniform(*settings.blur_px)) * settings.size_px / 1280
-    photo, clean, touched = _expose(through, seen.picture, threads, hidden, sigma)
+    photo, clean, touched = _expose(through, scene, threads, hidden, sigma)
 
     meta = {
         "renderer_version": VERSION,
@@ -128,7 +129,8 @@ def _threads(rng: np.random.Generator, settings: Settings, view: View, layout: s
 class _Seen:
     """The lit scene without strings as the camera sees it, all ``[H, W]``.
 
-    `covered`: under a thing that lies over all else. `over_frame`: that, or a colony higher than the frame.
+    `covered`: under a thing that lies over all else. `over_frame`: that, or a colony higher than the frame. `far`: how
+    much farther than the quadrat's plane, at a quarter of the size.
     """
 
     picture: Picture
@@ -136,6 +138,7 @@ class _Seen:
     height_px: NDArray[np.float32]
     covered: Mask
     over_frame: Mask
+    far: NDArray[np.float32]
 
 
 def _photograph(
@@ -160,20 +163,22 @@ def _photograph(
     picture = _look(picture, risen)
     ids = _look(below.ids, risen, cv2.INTER_NEAREST)
     height = _look(below.height_px, risen)
-    if background is not None:
-        picture = _over(of_frame, picture, ids, background)
+    far = depth.of(of_light, settings, view, flat, height)
+    picture = depth.soften(picture, far) if background is None else _over(of_frame, picture, ids, background)
     over_frame = (height > of_frame.uniform(*settings.frame_clearance_cm) * view.px_per_cm) & (ids > 0)
     if bars is not None:
         cover = np.where(over_frame, np.uint8(0), _look(bars[1], flat))
         _lay(picture, _look(bars[0], flat), cover)
         ids[cover >= 128] = 0
+        far[cover[::4, ::4] > 0] = 0
     covered = np.zeros(ids.shape, np.bool_)
     if things is not None:
         cover = _look(things[1], flat)
         _lay(picture, _look(things[0], flat), cover)
         covered = cover >= 128
         ids[covered] = 0
-    return _Seen(picture, ids, height, covered, over_frame | covered)
+        far[cover[::4, ::4] > 0] = 0
+    return _Seen(picture, ids, height, covered, over_frame | covered, far)
 
 
 def _look(canvas: NDArray, maps: tuple[NDArray, NDArray], how: int = cv2.INTER_LINEAR) -> NDArray:

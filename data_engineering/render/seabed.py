@@ -26,8 +26,10 @@ _TURFS: tuple[tuple[Rgb, Rgb], ...] = (
     ((84, 76, 58), (150, 138, 108)),
 )
 _CRUSTS: tuple[Rgb, ...] = ((168, 112, 122), (146, 98, 116), (172, 126, 120), (126, 78, 88), (188, 150, 148))
-_MATS: tuple[Rgb, ...] = ((86, 42, 36), (58, 44, 34), (64, 58, 30), (112, 62, 40))
-_HIGH_CM = 1e3
+_MATS: tuple[Rgb, ...] = ((84, 56, 50), (58, 48, 38), (66, 60, 40), (104, 70, 52))
+_FINE_PX = 50
+"""Noise with smaller features comes from the tile that has many."""
+_NOWHERE_CM = 1e3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,31 +43,49 @@ class _Layer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Place:
-    """Random numbers, size and scale of what is drawn."""
+    """Random numbers, size and scale of what is drawn, and what its layers share.
+
+    `bend`: places of the heaps, x and y in px ``[h, w]``, bent so that they nowhere repeat. `grit`: fine noise.
+    """
 
     rng: np.random.Generator
     size_wh: tuple[int, int]
     px_per_cm: float
+    bend: tuple[Field, Field]
+    grit: Field
 
     def noise(self, feature_cm: float, slope: float) -> Field:
-        turns = int(self.rng.integers(4))
-        return tiles.noise(slope).spread(self.size_wh, feature_cm * self.px_per_cm, self.rng.uniform(0, 1, 2), turns)
+        feature_px = feature_cm * self.px_per_cm
+        tile = heaps.grit(slope) if feature_px < _FINE_PX else tiles.noise(slope)
+        return _noise(self.rng, self.size_wh, feature_px, tile)
 
-    def heap(self, tile: Tile, feature_cm: float, bend_cm: float = 0.0) -> tuple[Field, Field, Field]:
-        """Height (features), number and depth of a heap turned at random, and bent so that it nowhere repeats."""
-        w, h = self.size_wh
-        turn, scale = self.rng.uniform(0, 2 * np.pi), np.float32(1.0)
-        c, s = np.float32(np.cos(turn)) * scale, np.float32(np.sin(turn)) * scale
-        x = np.arange(w, dtype=np.float32)[None, :]
-        y = np.arange(h, dtype=np.float32)[:, None]
-        bend = np.float32(bend_cm * self.px_per_cm)
-        u, v = c * x + s * y, c * y - s * x
-        if bend_cm:
-            u += bend * self.noise(8 * bend_cm, 1.8)
-            v += bend * self.noise(8 * bend_cm, 1.8)
-        looked = tile.sample(u, v, feature_cm * self.px_per_cm, self.rng.uniform(0, 1, 2))
-        height, number, depth = cv2.split(looked)
-        return height, number, depth
+    def heap(self, tile: Tile, feature_cm: float) -> list[Field]:
+        """Height (features), number and depth of a heap turned at random."""
+        turn = self.rng.uniform(0, 2 * np.pi)
+        c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
+        u, v = self.bend
+        looked = tile.sample(c * u + s * v, c * v - s * u, feature_cm * self.px_per_cm, self.rng.uniform(0, 1, 2))
+        return list(cv2.split(looked))
+
+
+def _place(rng: np.random.Generator, size_wh: tuple[int, int], px_per_cm: float) -> _Place:
+    w, h = size_wh
+    bend = [_noise(rng, size_wh, 16 * px_per_cm, tiles.noise(3.0)) * np.float32(1.4 * px_per_cm) for _ in range(2)]
+    bend[0] += np.arange(w, dtype=np.float32)[None, :]
+    bend[1] += np.arange(h, dtype=np.float32)[:, None]
+    grit = _noise(rng, size_wh, max(rng.uniform(0.5, 1.1) * px_per_cm, 3.0), heaps.grit())
+    return _Place(rng, size_wh, px_per_cm, (bend[0], bend[1]), grit)
+
+
+def _noise(rng: np.random.Generator, size_wh: tuple[int, int], feature_px: float, tile: Tile) -> Field:
+    """A tile over the whole picture; where a part of it is enough, that part is only looked at, not copied."""
+    level, scale = tile.levels[0], tile.period_px / feature_px
+    n = level.shape[0]
+    w, h = (int(side * scale) + 2 for side in size_wh)
+    if max(w, h) > n:
+        return tile.spread(size_wh, feature_px, rng.uniform(0, 1, 2), int(rng.integers(4)))
+    x, y = int(rng.integers(n - w + 1)), int(rng.integers(n - h + 1))
+    return cv2.resize(level[y : y + h, x : x + w], size_wh, interpolation=cv2.INTER_LINEAR)
 
 
 def draw(rng: np.random.Generator, size_wh: tuple[int, int], px_per_cm: float) -> tuple[Field, Field]:
@@ -79,18 +99,14 @@ def draw(rng: np.random.Generator, size_wh: tuple[int, int], px_per_cm: float) -
     Returns:
         Colour float32 ``[h, w, 3]`` 0..255 and height float32 ``[h, w]`` px.
     """
-    place = _Place(rng, ((size_wh[0] + 1) // 2, (size_wh[1] + 1) // 2), px_per_cm / 2)
+    place = _place(rng, ((size_wh[0] + 1) // 2, (size_wh[1] + 1) // 2), px_per_cm / 2)
     colour, height, rough = _pile(place)
     _cavities(place, colour, height)
     colour = cv2.resize(colour, size_wh, interpolation=cv2.INTER_LINEAR)
-    height = cv2.resize(height, size_wh, interpolation=cv2.INTER_LINEAR)
-    rough = cv2.resize(rough, size_wh, interpolation=cv2.INTER_LINEAR)
-    fine = _Place(rng, size_wh, px_per_cm).noise(rng.uniform(0.7, 1.6), 0.85)  # what half the size cannot hold
-    fine *= rough
-    speckle = 1 + fine * np.float32(rng.uniform(0.08, 0.2))
-    colour *= cv2.merge([speckle] * 3)
-    height *= np.float32(px_per_cm)
-    height += fine * np.float32(0.045 * px_per_cm)
+    height = cv2.resize(height * np.float32(px_per_cm), size_wh, interpolation=cv2.INTER_LINEAR)
+    rough *= np.float32(rng.uniform(0.25, 0.6))
+    fine = _noise(rng, size_wh, rng.uniform(2.5, 5), heaps.grit())  # what half the size cannot hold
+    height += fine * cv2.resize(rough, size_wh, interpolation=cv2.INTER_LINEAR)
     return colour, height
 
 
@@ -128,15 +144,13 @@ def _rock(place: _Place) -> _Layer:
     """Ledges and boulders of two sizes over one another, eaten and grown over until no face is smooth."""
     rng = place.rng
     size = rng.uniform(7, 20)
-    relief = np.float32(rng.uniform(0.25, 0.8))
-    big, number, _ = place.heap(heaps.stones(), size, size * 0.12)
-    small, other, _ = place.heap(heaps.stones(), size * rng.uniform(0.2, 0.35), size * 0.04)
-    lump, fine = place.noise(4, 1.25), place.noise(1.6, 0.9)
-    height = (
-        relief * np.float32(size * 0.75) * big + relief * np.float32(size * 0.22) * small + 0.28 * lump + 0.09 * fine
-    )
-    tone = 0.2 + 0.22 * number + 0.18 * other + 0.1 * lump + 0.11 * fine + 0.07 * place.noise(15, 1.6)
-    hue = np.array([1, rng.uniform(0.95, 1.02), rng.uniform(0.85, 1.08)]) * rng.uniform(0.85, 1.1)
+    relief = np.float32(rng.uniform(0.4, 1.2))
+    big, number, _ = place.heap(heaps.stones(), size)
+    small, other, _ = place.heap(heaps.stones(), size * rng.uniform(0.16, 0.3))
+    lump, grit = place.noise(4, 1.25), place.grit
+    height = relief * np.float32(size) * (0.75 * big + 0.2 * small) + 0.25 * lump + 0.07 * grit
+    tone = 0.16 + 0.3 * number + 0.25 * other + 0.1 * lump + 0.09 * grit + 0.2 * step(1.2, 2.2, grit + 0.7 * lump)
+    hue = np.array([1, rng.uniform(0.96, 1.02), rng.uniform(0.92, 1.12)]) * rng.uniform(0.85, 1.1)
     colour = _mix(np.array(_DARK) * hue, np.array(_PALE) * hue, tone)
     return _Layer(colour, height, 1.0)
 
@@ -144,25 +158,25 @@ def _rock(place: _Place) -> _Layer:
 def _rubble(place: _Place) -> _Layer:
     """Broken branches, and a few stones among them."""
     rng = place.rng
-    width = rng.uniform(0.9, 2.2)
-    height, number, depth = place.heap(heaps.rubble(), width, 0.5 * width)
-    fine = place.noise(1.2, 0.9)
-    tone = np.float32(rng.uniform(0.2, 0.4)) + 0.4 * number + 0.1 * fine
-    hue = np.array([1, rng.uniform(0.94, 1.0), rng.uniform(0.84, 1.0)])
+    width = 0.5 + 1.1 * rng.beta(1.2, 2.2)
+    height, number, depth = place.heap(heaps.rubble(), width)
+    grit = place.grit
+    tone = np.float32(rng.uniform(0.2, 0.4)) + 0.42 * number + 0.12 * grit
+    hue = np.array([1, rng.uniform(0.96, 1.01), rng.uniform(0.94, 1.1)])
     colour = _mix(np.array(_DARK) * hue, np.array(_PALE) * hue, tone)
     colour *= cv2.merge([0.55 + 0.45 * step(-0.05, 0.3, depth)] * 3)
-    return _Layer(colour, np.float32(width) * height + 0.03 * fine, 0.75)
+    return _Layer(colour, np.float32(width) * height + 0.03 * grit, 0.75)
 
 
 def _dead_thicket(place: _Place) -> _Layer:
     """Dead branching corals, turf brown with pale tips."""
     rng = place.rng
-    width = rng.uniform(0.8, 1.5)
-    height, number, depth = place.heap(heaps.thicket(), width, 0.5 * width)
-    tone = 0.12 + 0.16 * np.maximum(height, 0) + 0.3 * number
+    width = rng.uniform(0.6, 1.3)
+    height, number, depth = place.heap(heaps.thicket(), width)
+    tone = 0.12 + 0.16 * np.maximum(height, 0) + 0.3 * number + 0.08 * place.grit
     colour = _mix((66, 58, 42), (186, 174, 142), tone)
     colour *= cv2.merge([0.5 + 0.5 * step(-0.05, 0.3, depth)] * 3)
-    return _Layer(colour, np.float32(width) * height, 0.8)
+    return _Layer(colour, np.where(depth > 0, np.float32(width) * height, np.float32(-_NOWHERE_CM)), 0.8)
 
 
 def _sand(place: _Place) -> _Layer:
@@ -174,16 +188,16 @@ def _sand(place: _Place) -> _Layer:
     x = np.arange(w, dtype=np.float32)[None, :] * np.float32(np.cos(turn) / (wave * place.px_per_cm))
     y = np.arange(h, dtype=np.float32)[:, None] * np.float32(np.sin(turn) / (wave * place.px_per_cm))
     ripple = np.sin(2 * np.pi * (x + y + 0.35 * place.noise(20, 2.0))) * np.float32(rng.uniform(0, 0.35))
-    grain, stain = place.noise(0.5, 0.6), place.noise(12, 1.5)
-    crumbs = step(1.5, 2.4, place.noise(1.1, 0.9))
-    colour = _mix(tone * 0.62, tone, 0.72 + 0.12 * ripple + 0.1 * grain + 0.12 * stain - 0.5 * crumbs)
-    return _Layer(colour, ripple + 0.02 * grain + 0.12 * crumbs + 0.25 * stain, 0.3)
+    grain, stain = place.grit, place.noise(12, 1.5)
+    crumbs = step(1.7, 2.6, grain + 0.5 * stain)
+    colour = _mix(tone * 0.62, tone, 0.72 + 0.12 * ripple + 0.07 * grain + 0.12 * stain - 0.4 * crumbs)
+    return _Layer(colour, ripple + 0.015 * grain + 0.1 * crumbs + 0.12 * stain, 0.25)
 
 
 def _coat(place: _Place, colour: Field, height: Field) -> None:
     """Turf, crustose algae and mats on the rock, in place: each has patches, and is thin in places within them."""
     rng = place.rng
-    tuft = place.noise(1.0, 0.8)
+    tuft = place.grit
     low, high = _TURFS[rng.integers(len(_TURFS))]
     turf = _patch(place, rng.uniform(0.1, 0.75), 14) * np.float32(rng.uniform(0.4, 0.9))
     _over(colour, _mix(low, high, 0.45 + 0.24 * tuft), turf)
@@ -211,7 +225,7 @@ def _over(colour: Field, coat: Field, weight: Field) -> None:
 def _cavities(place: _Place, colour: Field, height: Field) -> None:
     """Darken what lies in clefts and bleach what stands out, in place: dust settles and light reaches unevenly."""
     px = height * np.float32(place.px_per_cm)
-    curve = px - cv2.blur(px, (5, 5)) + 0.5 * (px - cv2.blur(px, (17, 17)))
-    dust = np.float32(place.rng.uniform(0.02, 0.07))
-    factor = np.clip(1 + dust * curve, 0.4, 1.3)
+    curve = np.clip(px - cv2.blur(px, (5, 5)), -4, 3) + 0.4 * np.clip(px - cv2.blur(px, (21, 21)), -10, 6)
+    dust = np.float32(place.rng.uniform(0.03, 0.08))
+    factor = np.clip(1 + dust * curve, 0.4, 1.35)
     colour *= cv2.merge([factor, factor, factor])

@@ -53,6 +53,8 @@ class Settings:
     # --- light, water and camera ---
     sun_net_probability: float = 0.3  # shallow water in the sun, whose waves throw a net of light
     water: tuple[float, float] = (0.0, 1.0)  # 0: white light at the surface; 1: 20 m without strobe
+    strobe_probability: float = 0.5  # where there is water to speak of: white in the middle, blue around
+    drop_probability: float = 0.5  # outside the quadrat the bottom falls off: darker, bluer, blurrier
     blur_px: tuple[float, float] = (0.3, 1.3)  # sigma
     noise: tuple[float, float] = (1.0, 7.0)  # sigma, of 255
     # --- over given photographs ---
@@ -69,7 +71,7 @@ class Settings:
         low, high = self.lens_k1
         _check(-0.3 <= low <= high <= 0.15, "lens_k1", self.lens_k1, "-0.3 <= low <= high <= 0.15")
         _check(0 <= self.sag <= 0.03, "sag", self.sag, "0..0.03")
-        for key in ("crop_probability", "diagonals_probability", "sun_net_probability", "touching_probability"):
+        for key in (f.name for f in fields(self) if f.name.endswith("_probability")):
             _check(0 <= getattr(self, key) <= 1, key, getattr(self, key), "0..1")
         for key, known in (("layouts", LAYOUTS), ("frames", FRAMES)):
             odds = getattr(self, key)

@@ -37,37 +37,89 @@ class Water:
         return cv2.add(cv2.multiply(rgb, self.gain, dtype=cv2.CV_32F), self.haze)
 
 
-def draw(rng: np.random.Generator, settings: Settings, picture: NDArray[np.uint8], *, mild: bool = False) -> Water:
+def draw(
+    rng: np.random.Generator,
+    settings: Settings,
+    picture: NDArray[np.uint8],
+    depth: Field | None = None,
+    *,
+    mild: bool = False,
+) -> Water:
     """Choose water and light of a photo.
 
     Args:
         rng: the photo's random numbers.
         settings: how strong water and noise may be.
         picture: uint8 ``[H, W, 3]``, the scene without water: the camera exposes for it.
+        depth: float32 ``[h, w]``, any size: how much farther than the quadrat's plane each place is, as a share of the
+            camera's distance. What is far is seen through more water and gets less of the strobe.
         mild: the picture is a photograph already, so little is added.
     """
     size_wh = (picture.shape[1], picture.shape[0])
+    if depth is None:
+        depth = np.zeros((24, 32), np.float32)
     low, high = settings.water
     strength = 0.0 if mild else low + (high - low) * rng.beta(1.1, 2.0)
     loss, colour, scatter = _WATERS[str(rng.choice(list(_WATERS), p=[0.34, 0.26, 0.16, 0.24]))]
-    y, x = np.mgrid[-1:1:24j, -1:1:32j].astype(np.float32)
+    x, y = (np.linspace(-1, 1, n, dtype=np.float32) for n in depth.shape[::-1])
+    x, y = x[None, :] - np.float32(rng.uniform(-0.15, 0.15)), y[:, None] - np.float32(rng.uniform(-0.15, 0.15))
     radius = x * x + y * y
-    lean = rng.uniform(-0.15, 0.15, 2)
-    way = 0.7 + lean[0] * x + lean[1] * y + rng.uniform(0, 0.9) ** 2 * radius  # a strobe lights the middle
-    way = np.clip(way, 0.1, 2)[..., None] * strength
-    through = np.exp(-way * np.array(loss))
-    haze = np.array(colour) * (1 - np.exp(-way * scatter * 2))
-    balance = through.mean((0, 1)) ** -rng.uniform(0.2, 0.75)  # the camera's white balance takes some of it back
-    vignette = 1 - rng.uniform(0, 0.22) * radius
-    gain = through * balance * vignette[..., None]
+    lit = _strobe(rng, radius, depth) if strength > 0.25 and rng.random() < settings.strobe_probability else 0.0
+    way = 0.75 + np.float32(rng.uniform(0, 0.9) ** 2) * radius + np.float32(rng.uniform(0.8, 2.2)) * depth
+    way = np.clip(way, 0.1, 4) * np.float32(strength)
+    down = (1 - lit) * way + lit * 0.25 * way  # the strobe's light comes a short way, the sun's a long one
+    through = np.stack([np.exp(-np.float32(k) * down) for k in loss], -1)
+    balance = through[:: max(depth.shape[0] // 16, 1)].mean((0, 1)) ** -rng.uniform(0.2, 0.75)  # undone by the camera
+    tint = (balance * np.exp(rng.normal(0, 0.035, 3))).astype(np.float32)
+    vignette = (1 - np.float32(rng.uniform(0, 0.25)) * radius)[..., None]
+    bright = np.exp(-np.float32(0.5 * scatter) * way)[..., None] if mild else 1.0
+    if not np.isscalar(lit):
+        bright = bright * (0.55 + 0.75 * lit)[..., None]
+    gain = through * bright * tint * vignette
+    haze = (1 - np.exp(np.float32(-2 * scatter) * way))[..., None] * np.array(colour, np.float32) * vignette
     exposure = rng.uniform(0.92, 1.08) if mild else _exposure(rng, picture, gain, haze)
-    gain, haze = gain * exposure, haze * min(exposure, 1.1)
-    return Water(_grow(gain, size_wh), _grow(haze * vignette[..., None], size_wh), _noise(rng, settings, size_wh, mild))
+    gain, haze = gain * np.float32(exposure), _grow(haze * np.float32(min(exposure, 1.1)), size_wh)
+    if not mild:
+        _specks(rng, haze, strength)
+    return Water(_grow(gain, size_wh), haze, _noise(rng, settings, picture, mild))
+
+
+def _strobe(rng: np.random.Generator, radius: Field, depth: Field) -> Field:
+    """Share of a strobe's white light, 0..1: the middle of the photo has it, the far and the outer parts do not."""
+    reach = np.float32(rng.uniform(0.5, 1.3))
+    return np.float32(rng.uniform(0.5, 1.0)) * np.exp(-((radius / reach) ** 1.5) - 3 * np.maximum(depth, 0))
+
+
+def develop(rng: np.random.Generator, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What a camera makes of the scene: contrast, saturation, and sharpening that leaves a faint halo."""
+    level = np.linspace(0, 1, 256)
+    bend, gamma = rng.uniform(0, 0.7), rng.uniform(0.85, 1.2)
+    curve = (1 - bend) * level + bend * level * level * (3 - 2 * level)
+    toned = cv2.LUT(picture, (255 * curve**gamma + 0.5).astype(np.uint8))
+    saturation = rng.uniform(0.6, 1.0)
+    grey = np.array([0.3, 0.59, 0.11])
+    toned = cv2.transform(toned, saturation * np.eye(3) + (1 - saturation) * grey)
+    amount, sigma = rng.uniform(0, 0.9), rng.uniform(0.8, 1.8)
+    return cv2.addWeighted(toned, 1 + amount, cv2.GaussianBlur(toned, (0, 0), sigma), -amount, 0)
+
+
+def _specks(rng: np.random.Generator, haze: Field, strength: float) -> None:
+    """Backscatter, in place: bright grains in the water, the nearest large and out of focus."""
+    h, w = haze.shape[:2]
+    unit = max(h, w) / 1280
+    for _ in range(int(rng.exponential(90 * strength)) if rng.random() < 0.5 else 0):
+        radius = float(np.clip(0.7 * (1 + rng.pareto(2.2)), 0.7, 14)) * unit
+        n = int(np.ceil(radius * 1.6)) + 1
+        x, y = int(rng.integers(n, w - n)), int(rng.integers(n, h - n))
+        axis = np.arange(-n, n + 1, dtype=np.float32)
+        disc = np.clip((radius - np.hypot(axis[:, None], axis[None, :])) / (0.4 * radius) + 0.5, 0, 1)
+        light = np.float32(rng.uniform(30, 120) / (1 + 0.35 * radius / unit))
+        haze[y - n : y + n + 1, x - n : x + n + 1] += (light * disc)[..., None]
 
 
 def _exposure(rng: np.random.Generator, picture: NDArray[np.uint8], gain: NDArray, haze: NDArray) -> float:
     """The factor that brings the photo to a middling brightness, as a camera's meter does, if not quite."""
-    mean = float((picture[::8, ::8].mean((0, 1)) * gain.mean((0, 1)) + haze.mean((0, 1))).mean())
+    mean = float((picture[::8, ::8].mean((0, 1)) * gain[::4, ::4].mean((0, 1)) + haze[::4, ::4].mean((0, 1))).mean())
     return float(np.clip(rng.uniform(90, 148) / mean, 0.6, 1.7))
 
 
@@ -75,12 +127,13 @@ def _grow(field: NDArray, size_wh: tuple[int, int]) -> Field:
     return cv2.resize(field.astype(np.float32), size_wh, interpolation=cv2.INTER_LINEAR)
 
 
-def _noise(rng: np.random.Generator, settings: Settings, size_wh: tuple[int, int], mild: bool) -> Field:
-    w, h = size_wh
+def _noise(rng: np.random.Generator, settings: Settings, picture: NDArray[np.uint8], mild: bool) -> Field:
+    """Of the sensor: it grows with the root of the light."""
+    h, w = picture.shape[:2]
     sigma = np.float32(rng.uniform(*settings.noise) * (0.3 if mild else 1))
-    light = rng.standard_normal((h, w), np.float32)
+    shrunk = cv2.resize(picture, (w // 4 + 1, h // 4 + 1), interpolation=cv2.INTER_AREA)[..., 1].astype(np.float32)
+    bright = cv2.resize(sigma * np.sqrt(0.25 + shrunk / 150), (w, h), interpolation=cv2.INTER_LINEAR)
+    light = rng.standard_normal((h, w), np.float32) * (np.float32(0.8) * bright)
     tint = rng.standard_normal((h // 3 + 1, w // 3 + 1, 3), np.float32)
-    noise = cv2.resize(tint, (w, h), interpolation=cv2.INTER_LINEAR)
-    noise *= 0.5 * sigma
-    light *= 0.8 * sigma
+    noise = cv2.resize(tint * (0.5 * sigma), (w, h), interpolation=cv2.INTER_LINEAR)
     return cv2.add(noise, cv2.merge([light] * 3))
