@@ -96,7 +96,7 @@ def star(rng: np.random.Generator, size: int) -> Patch:
         path = np.round(arm * 16).astype(np.int32)
         cv2.polylines(alpha, [path], False, 255, max(round(0.085 * size), 2), cv2.LINE_AA, 4)
         cv2.polylines(alpha, [path[:2]], False, 255, max(round(0.13 * size), 2), cv2.LINE_AA, 4)
-    colour = _pick(rng, ((52, 84, 168), (150, 66, 46), (170, 130, 90), (110, 70, 110)))
+    colour = _pick(rng, ((58, 82, 142), (126, 70, 54), (160, 126, 92), (104, 76, 104)))
     dots = np.clip(cloud(rng, (size, size), 3.5, 0.7) - 0.9, 0, 1)[..., None]
     return solid(_swell(alpha, colour, 0.05 * size) + 40 * dots, alpha)
 

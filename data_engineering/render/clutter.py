@@ -17,10 +17,10 @@ Things = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]
 
 _ON_SEABED_CM, _ON_FRAME_CM, _SWIMMING_CM = 2.5, 12.0, 30.0
 _ANIMALS: dict[Callable[[np.random.Generator, int], Patch], tuple[float, float, float]] = {  # odds, size in cm
-    animals.urchin: (0.32, 7, 18),
+    animals.urchin: (0.38, 7, 18),
     animals.sponge: (0.2, 6, 16),
     animals.cucumber: (0.18, 12, 24),
-    animals.star: (0.12, 9, 20),
+    animals.star: (0.06, 9, 20),
     animals.snail: (0.18, 2.5, 5),
 }
 
@@ -116,10 +116,10 @@ def _tape(table: _Table) -> None:
     rng, view = table.rng, table.view
     thin = rng.random() < 0.2  # seen on its edge
     wide = table.px(rng.uniform(0.25, 0.6) if thin else rng.uniform(0.016, 0.045) * table.side_cm)
-    length = round(rng.uniform(1.3, 2.6) * max(view.quadrat_wh_cm) * table.scale)
+    length = round(rng.uniform(1.9, 3.2) * max(view.quadrat_wh_cm) * table.scale)
     angle = (0.0 if rng.random() < 0.75 else np.pi / 2) + rng.normal(0, 0.05) + np.pi * rng.integers(2)
     middle = rng.uniform(0.12, 0.88, 2)
-    middle[0 if abs(np.cos(angle)) > 0.7 else 1] = rng.uniform(0.4, 0.6)
+    middle[0 if abs(np.cos(angle)) > 0.7 else 1] = rng.uniform(0.45, 0.55)
     at = table.place(middle)
     table.lay(gear.tape(rng, length, wide, table.scale * rng.uniform(1.0, 1.4)), at, angle, _ON_FRAME_CM)
     for _ in range(rng.choice([0, 1, 1, 2])):

@@ -15,6 +15,9 @@ _FOAM: tuple[Rgb, ...] = ((214, 142, 44), (222, 176, 40), (196, 120, 52), (40, 7
 _TAPES: tuple[Rgb, ...] = (
     (176, 182, 190),
     (176, 182, 190),
+    (168, 172, 178),
+    (188, 190, 192),
+    (70, 72, 76),
     (34, 62, 166),
     (206, 168, 62),
     (160, 54, 50),
@@ -29,9 +32,10 @@ _PATCHES: tuple[Rgb, ...] = (
     (66, 80, 156),
 )
 _RULERS: tuple[tuple[Rgb, Rgb], ...] = (
-    ((206, 210, 212), (40, 42, 48)),
+    ((196, 200, 203), (40, 42, 48)),
+    ((186, 186, 178), (52, 48, 44)),
     ((238, 236, 224), (30, 30, 34)),
-    ((214, 178, 62), (44, 36, 20)),
+    ((196, 168, 84), (44, 36, 20)),
     ((96, 88, 190), (226, 226, 240)),
     ((176, 140, 92), (40, 32, 24)),
 )
@@ -41,7 +45,7 @@ def ruler(rng: np.random.Generator, length: int, width: int, px_per_cm: float) -
     """A ruler of steel, wood or plastic that has been under water for a while."""
     ground, ink = _RULERS[rng.integers(len(_RULERS))]
     strip = patches.ruler(rng, length, width, px_per_cm, ground, ink)
-    return solid(worn(rng, strip, rng.uniform(0, 0.7), 2 * width))
+    return solid(worn(rng, strip, rng.uniform(0, 0.9), 2 * width))
 
 
 def wrap(rng: np.random.Generator, length: int, width: int, colour: Rgb | None = None) -> Patch:

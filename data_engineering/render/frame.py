@@ -162,11 +162,11 @@ def _camera(f: _Frame, width: float) -> None:
 def _poles(f: _Frame, width: float) -> None:
     """Poles to the camera: from the corners outwards, as they rise towards the lens."""
     rng = f.rng
-    floats, steep = rng.random() < 0.6, rng.uniform(0.35, 0.8)
+    floats = rng.random() < 0.6
     for side, across in enumerate((-np.pi / 4, np.pi / 4, 3 * np.pi / 4, -3 * np.pi / 4)):
         corner = f.at(side, 0, 0)  # top right first, then clockwise
         turn = across + rng.normal(0, 0.12)
-        length = max(round(steep * f.side_px * rng.uniform(0.8, 1.2)), 8)
+        length = round(f.side_px * rng.uniform(0.9, 1.2))
         out = np.array([np.cos(turn), np.sin(turn)])
         pole = fittings.pole(rng, length, width * rng.uniform(0.8, 1.0), width * rng.uniform(1.2, 1.9))
         f.layer.lay(pole, corner + 0.5 * width * out, turn, (0, 0.5))
@@ -233,7 +233,7 @@ def _dark(f: _Frame) -> None:
         lip = max(wide // 12, 1)
         picture[:lip] *= 0.55
         picture[-lip:] *= 1.35
-        patches.scratch(rng, picture, length // 90)
+        patches.scratch(rng, picture, length // 30)
         white = np.clip(patches.cloud(rng, (length, wide), 6, 0.8) - chips, 0, 1)
         picture += 150 * white[..., None]
         return patches.worn(rng, picture, film, wide)

@@ -15,7 +15,11 @@ from data_engineering.render.patches import Patch, Rgb, blob, cloud, solid, stre
 def tape(rng: np.random.Generator, length: int, width: int, px_per_cm: float) -> Patch:
     """A measuring tape, pulled more or less straight: it sags, and turns on its edge where it is twisted."""
     grounds: tuple[Rgb, ...] = ((240, 238, 228), (240, 238, 228), (226, 200, 60), (206, 208, 204))
-    strip = patches.ruler(rng, length, width, px_per_cm, grounds[rng.integers(4)], (46, 46, 52))
+    ground = grounds[rng.integers(4)]
+    if width < 9:  # on its edge: nothing can be read
+        strip = np.repeat(patches.tube(ground, width, 0.6, 1.0), length, 1)
+    else:
+        strip = patches.ruler(rng, length, width, px_per_cm, ground, (46, 46, 52))
     if rng.random() < 0.5:
         strip = strip[::-1]
     t = np.linspace(0, 1, length)

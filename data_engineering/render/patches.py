@@ -122,14 +122,15 @@ def metal(rng: np.random.Generator, length: int, width: int, grey: float, shift:
     return picture + 0.8 * rust * (np.array([96, 74, 50], np.float32) - picture)
 
 
-def scratch(rng: np.random.Generator, picture: Field, count: int) -> None:
-    """Thin bright and dark lines, in place."""
+def scratch(rng: np.random.Generator, picture: Field, count: int, strength: float = 0.6) -> None:
+    """Short faint lines, brighter or darker than what they cross, in place."""
     h, w = picture.shape[:2]
+    lines = np.zeros((h, w), np.float32)
     for x, y, dx, dy, tone in rng.uniform(0, 1, (count, 5)):
         start = (int(x * w), int(y * h))
-        end = (int(x * w + (dx - 0.5) * h * 3), int(y * h + (dy - 0.5) * h))
-        c = 225.0 if tone > 0.6 else 60 + 60 * tone
-        cv2.line(picture, start, end, (c, c, c), 1, cv2.LINE_AA)
+        end = (int(x * w + (dx - 0.5) * h * 2), int(y * h + (dy - 0.5) * h * 0.8))
+        cv2.line(lines, start, end, float(strength * (1 if tone > 0.5 else -0.7) * (0.3 + 0.7 * dx)), 1, cv2.LINE_AA)
+    picture *= (1 + lines)[..., None]
 
 
 def worn(rng: np.random.Generator, picture: Field, film: float, feature_px: float) -> Field:
@@ -188,12 +189,12 @@ def ruler(rng: np.random.Generator, length: int, width: int, px_per_cm: float, g
     tall[columns] = np.where(marks % per_cm, 0.22, np.where(marks // per_cm % 5, 0.36, 0.5))
     picture[(np.arange(width)[:, None] + 0.5) / width < tall] = ink
     every = max(round(1.4 * width / px_per_cm), 1)
-    start, size = int(rng.integers(0, 70)), max(width / 46, 0.22)
+    start, size = int(rng.integers(0, 70)), max(width / 42, 0.25)
     for k in range(every, int(length / px_per_cm), every):
         red = (start + k) % 10 == 0 and rng.random() < 0.7
         at = (int(k * px_per_cm - 9 * size), int(0.92 * width))
         colour = (190, 40, 40) if red else ink
-        cv2.putText(picture, str(start + k), at, cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)
+        cv2.putText(picture, str(start + k), at, cv2.FONT_HERSHEY_SIMPLEX, size, colour, max(width // 28, 1), cv2.LINE_AA)
     return picture
 
 
