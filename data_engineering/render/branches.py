@@ -25,6 +25,7 @@ class Bush:
         disorder: 0 every branch points outwards, 1 any way.
         warts: a head of so many warts on each tip.
         pale: 0..1, how far down the second colour reaches.
+        tip: 0..1, how much of the second colour a tip has.
     """
 
     lean: float
@@ -35,6 +36,7 @@ class Bush:
     disorder: float = 0.2
     warts: int = 0
     pale: float = 0.35
+    tip: float = 0.9
 
 
 def draw(g: Ground, spacing_px: float, bush: Bush) -> tuple[Field, Field, Field, NDArray[np.bool_]]:
@@ -52,8 +54,16 @@ def draw(g: Ground, spacing_px: float, bush: Bush) -> tuple[Field, Field, Field,
         here, there = feet + t0 * (tips - feet), feet + t1 * (tips - feet)
         height = top + (t1 - 1) * bush.tall * spacing_px
         mix = max(0.0, (t1 - 1 + bush.pale) / bush.pale)
-        _strokes(picture, here, there, thick * (1 - bush.taper * t1), height, 0.8 * mix, shade * (0.66 + 0.36 * t1))
-    _heads(g, picture, tips, thick * (1 - bush.taper), top, bush.warts, shade)
+        _strokes(
+            picture,
+            here,
+            there,
+            thick * (1 - bush.taper * t1),
+            height,
+            0.85 * bush.tip * mix,
+            shade * (0.66 + 0.36 * t1),
+        )
+    _heads(g, picture, tips, thick * (1 - bush.taper), top, bush, shade)
     picture = cv2.GaussianBlur(picture, (3, 3), 0.7)
     return picture[..., 0], picture[..., 1], picture[..., 2], picture[..., 3] > 0.5
 
@@ -91,19 +101,18 @@ def _strokes(
             cv2.line(picture, r, q, (z + 0.2 * w, mix, t, 1.0), w // 2)
 
 
-def _heads(g: Ground, picture: Field, tips: NDArray, thick: NDArray, top: NDArray, warts: int, shade: NDArray) -> None:
-    """A pale round end, or a head of `warts` small ones about it."""
+def _heads(g: Ground, picture: Field, tips: NDArray, thick: NDArray, top: NDArray, bush: Bush, shade: NDArray) -> None:
+    """A pale round end, or a head of warts about it."""
     spots, sizes, heights = [tips], [np.maximum(0.3 * thick, 0.6)], [top + 0.3 * thick]
     turn = g.rng.uniform(0, 2 * np.pi, len(tips))
-    for k in range(warts):
-        angle = turn + 2 * np.pi * k / warts + g.rng.normal(0, 0.2, len(tips))
+    for k in range(bush.warts):
+        angle = turn + 2 * np.pi * k / bush.warts + g.rng.normal(0, 0.2, len(tips))
         reach = (0.46 * thick * g.rng.uniform(0.8, 1.15, len(tips)))[:, None]
         spots.append(tips + reach * np.stack([np.cos(angle), np.sin(angle)], 1))
         sizes.append(np.maximum(0.2 * thick, 0.8))
         heights.append(top + 0.2 * thick)
-    pale = 0.7 if warts else 0.95
-    light = [1.06 * shade] + [1.0 * shade] * warts
+    light = [1.06 * shade] + [shade] * bush.warts
     for place, size, z, t in zip(spots[::-1], sizes[::-1], heights[::-1], light[::-1], strict=True):
         centres, radii = np.rint(place).astype(int).tolist(), np.rint(size).astype(int).tolist()
         for c, r, height, tone in zip(centres, radii, z.tolist(), t.tolist(), strict=True):
-            cv2.circle(picture, c, r, (height, pale, tone, 1.0), -1)
+            cv2.circle(picture, c, r, (height, bush.tip, tone, 1.0), -1)

@@ -103,8 +103,10 @@ def _outline(rng: np.random.Generator, ragged: float) -> Field:
     """Radius over the mean at `_ANGLES` angles: a few waves, the long ones strongest."""
     k = np.arange(2, 13)
     size = ragged * rng.standard_normal(len(k)) / k**1.4
-    waves = np.cos(np.linspace(0, 2 * np.pi, _ANGLES, endpoint=False)[:, None] * k + rng.uniform(0, 2 * np.pi, len(k)))
-    return np.clip(1 + waves @ size, 0.5, 1.3).astype(np.float32)
+    turn = np.linspace(0, 2 * np.pi, 129)
+    waves = np.cos(turn[:, None] * k + rng.uniform(0, 2 * np.pi, len(k))) @ size
+    radius = np.interp(np.linspace(0, 2 * np.pi, _ANGLES, endpoint=False), turn, waves)
+    return np.clip(1 + radius, 0.5, 1.3).astype(np.float32)
 
 
 def _mortality(g: Ground, form: str) -> tuple[Field, NDArray[np.bool_]]:
@@ -120,12 +122,11 @@ def _colour(g: Ground, look: Look, shape: Shape, skin: Skin, dead: Field) -> tup
     """Colour ``[n, n, 3]``, and that of what is dead."""
     rng = g.rng
     main, second, drift = _palette(rng, look)
-    contrast = np.float32(rng.uniform(0.4, 0.95))
+    contrast = np.float32(rng.uniform(0.45, 0.95))
     patch = g.cloud(g.radius_px * 1.2, 1.6)
     weight = np.clip(0.5 + 0.45 * patch, 0, 1)
-    mix = np.clip(skin.mix * contrast, 0, 1)
-    mix = mix * (1 - shape.mix) + np.clip(shape.mix, 0, 1)
-    tone = shape.tone * (1 + contrast * (skin.tone - 1)) * (1 + 0.06 * patch)
+    mix = contrast * np.clip(skin.mix * (1 - shape.mix) + shape.mix, 0, 1)
+    tone = (1 + contrast * (shape.tone * skin.tone - 1)) * (1 + 0.06 * patch)
     tone *= np.float32(rng.uniform(0.8, 1.12))
     turf = np.array(_TURF[rng.integers(len(_TURF))]) * rng.uniform(0.8, 1.1)
     channels = [(a + weight * d + mix * (b - a)) * tone for a, b, d in zip(main, second, drift, strict=True)]

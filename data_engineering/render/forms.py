@@ -102,16 +102,16 @@ def _branching(g: Ground, look: Look) -> Shape:
     soft = look.surface == "velvet"
     spacing = max(g.feature_px * g.rng.uniform(1.0, 1.5), 5.0)
     if soft:
-        return _bushy(g, 0.9 * spacing, Bush(1.3, 0.75, 0.15, 0.6, 0.25, 0.4, pale=0.8), 0.85)
+        return _bushy(g, 1.2 * spacing, Bush(1.4, 0.8, 0.15, 0.4, 0.25, 0.5, pale=0.9, tip=0.35), 0.85)
     disorder = g.rng.uniform(0.08, 0.6)
-    return _bushy(g, spacing, Bush(g.rng.uniform(0.9, 1.7), 0.8, 0.45, 0.45, g.rng.uniform(0.1, 0.35), disorder), 0.8)
+    return _bushy(g, spacing, Bush(g.rng.uniform(0.9, 1.7), 0.8, 0.45, 0.3, g.rng.uniform(0.1, 0.35), disorder), 0.8)
 
 
 def _knobs(g: Ground, look: Look) -> Shape:
     """Pocillopora: stout branches that end in heads of warts."""
     spacing = max(g.feature_px, 6.0)
     warts = 6 if spacing > 11 else 3
-    return _bushy(g, spacing, Bush(0.7, 0.86, 0.08, 0.35, g.rng.uniform(0.2, 0.4), 0.3, warts, 0.5), 0.86)
+    return _bushy(g, spacing, Bush(0.7, 0.86, 0.08, 0.35, g.rng.uniform(0.2, 0.4), 0.3, warts, 0.5, 0.7), 0.86)
 
 
 def _tabular(g: Ground, look: Look) -> Shape:
@@ -143,8 +143,8 @@ def _blades(g: Ground, look: Look) -> Shape:
     u = (c * g.x_px + s * g.y_px) * stretch + bend * g.cloud(2 * size)
     v = c * g.y_px - s * g.x_px + bend * g.cloud(2 * size)
     ragged = g.cloud(0.8 * size, 1.3)
-    wave = tiles.labyrinth(1).sample(u, v, 0.8 * size, g.rng.uniform(0, 1, 2)) + 0.12 * ragged
-    blade, edge = step(-0.7, 0.9, wave), step(0.55, 1.0, wave)
+    wave = np.abs(tiles.labyrinth(1).sample(u, v, 1.1 * size, g.rng.uniform(0, 1, 2))) + 0.08 * ragged
+    blade, edge = step(1.0, 0.2, wave), step(0.4, 0.1, wave)
     inside = 1 - g.rel - 0.2 * (1 - blade)
     top = np.clip(0.7 + 0.3 * ragged, 0, 1.2)
     height = 0.1 + np.float32(min(0.5 * size / g.radius_px, 0.4)) * blade * top + 0.2 * _dome(g)

@@ -85,11 +85,9 @@ def _put(one: colony.Colony, place: _Place, rgb: Field, height: Field, ids: NDAr
         mask = colony.whole(mask & (jut < 1.5 + 12 * np.maximum(0.9 - one.rel[there], 0)))
     if not mask.any():
         return
-    colour = rgb[here]
-    _settle(one, there, mask, place.radius_px, colour, bed, ids[here] == 0)
+    around = _settle(one, there, mask, place.radius_px, rgb[here], bed, ids[here] == 0)
     weight = cv2.GaussianBlur(mask.astype(np.float32), (3, 3), 0.6)
-    blended = cv2.blendLinear(one.rgb[there], colour, weight, 1 - weight)
-    np.copyto(colour, blended, where=(weight > 0)[..., None])
+    rgb[here] = cv2.blendLinear(np.ascontiguousarray(one.rgb[there]), around, weight, 1 - weight)
     ground = bed if crust else np.float32(bed[mask].mean())  # a crust follows what it grows on
     np.copyto(bed, 0.6 * ground + one.height_px[there], where=mask)
     ids[here][mask] = number
@@ -103,16 +101,20 @@ def _settle(
     colour: Field,
     bed: Field,
     free: NDArray[np.bool_],
-) -> None:
-    """Seat a colony, in place: dead coral of its own about it, raised a little, and the gloom under its sides."""
+) -> Field:
+    """Seat a colony: dead coral of its own about it, raised a little (in `bed`), and the gloom under its sides.
+
+    Returns:
+        Colour float32 ``[h, w, 3]`` of what surrounds it.
+    """
     foot = step(colony.MARGIN, 0.85, one.rel[there]) * free
+    bed += foot * np.float32(min(0.14 * radius_px, 12.0)) * ~mask
+    grey = cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)
+    turf = cv2.merge([grey * np.float32(c / 128) for c in one.turf_rgb])
     side = 2 * int(np.clip(0.12 * radius_px, 2, 14)) + 1
     gloom = 1 - np.float32(0.1 if one.form == "encrusting" else 0.25) * cv2.blur(mask.astype(np.float32), (side, side))
-    grey = colour.mean(-1) * np.float32(1 / 128)
-    for c, turf in enumerate(one.turf_rgb):
-        plane = colour[..., c]
-        colour[..., c] = (plane + 0.6 * foot * (grey * np.float32(turf) - plane)) * gloom
-    bed += foot * np.float32(min(0.14 * radius_px, 12.0)) * (1 - mask)
+    foot *= np.float32(0.6)
+    return cv2.multiply(cv2.blendLinear(turf, colour, foot, 1 - foot), cv2.merge([gloom] * 3))
 
 
 def _places(rng: np.random.Generator, settings: Settings, view: View) -> list[_Place]:
