@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_engineering.render import camera, clutter, depth, frame, light, reef, strings, tiles, truth, water
+from data_engineering.render import camera, clutter, depth, frame, light, reef, strings, truth, water
 from data_engineering.render.camera import View, for_cv2
 from data_engineering.render.settings import VERSION, Settings
 from quadrat import template
@@ -238,8 +238,7 @@ def _expose(
     cover = cv2.GaussianBlur(cover, (0, 0), sigma) if sigma > 0.2 else cover
     touched = cover >= strings.FAINTEST
     weight = (cover[touched].astype(np.float32) / 255)[:, None]
-    fibre = 1 + 0.1 * tiles.noise(1.0).spread(touched.shape[::-1], 24.0, np.array([0.1, 0.7]), 0)[touched]
-    thread = drawn.rgb[touched] * fibre[:, None] * seen.gain[touched] + seen.haze[touched]
+    thread = drawn.rgb[touched] * seen.gain[touched] + seen.haze[touched]
     mixed = light_in[touched] * (1 - weight) + thread * weight + seen.noise[touched]
     photo[touched] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
     return photo, clean, touched
