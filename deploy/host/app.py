@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
+from deploy.host.body import read_body
 from deploy.host.errors import HttpError, error_body
 from deploy.host.functions import Function
+from deploy.host.limits import Limits
 from deploy.host.metrics import HostMetrics
 from deploy.host.pool import Pool
-from deploy.host.worker import Call
-
-_READ_S = 60.0
-_DRAINED = 4
-"""So many times the limit of a body is read and thrown away, so that its sender sees the 413 and no broken pipe."""
+from deploy.host.process import Call
 
 
 @dataclass(slots=True)
@@ -46,11 +41,22 @@ class Served:
 
 
 class Desk:
-    """Takes requests for functions: limits, counts and logs them."""
+    """Takes requests for functions.
 
-    def __init__(self, served: Mapping[str, Served], metrics: HostMetrics, logger: Any, max_body: int) -> None:
+    Attributes:
+        stopping: whether new requests are refused.
+    """
+
+    def __init__(self, served: Mapping[str, Served], metrics: HostMetrics, limits: Limits) -> None:
         self.served, self.metrics = served, metrics
-        self._logger, self._max_body = logger, max_body
+        self.stopping = False
+        self._limits = limits
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def taken(self) -> int:
+        """Requests in work, those whose body is being read included."""
+        return len(self._tasks)
 
     def find(self, name: str) -> Served:
         """The function of that name.
@@ -63,63 +69,50 @@ class Desk:
         return self.served[name]
 
     async def invoke(self, served: Served, request: Request) -> Response:
-        """Answer a request through the function's workers, whatever happens."""
-        start, name = time.perf_counter(), served.function.name
-        request_id = _request_id(request)
+        """Answer a request through the function's workers.
+
+        Raises:
+            HttpError: it cannot be answered otherwise.
+        """
+        request.scope["record"].function = served.function.name
+        if self.stopping:
+            raise HttpError(503, "stopping", "the host is stopping: try again in a moment", {"Retry-After": "5"})
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
         try:
-            response = await self._ask(served, request, request_id)
-        except HttpError as error:
-            response = respond_error(error)
-        response.headers["X-Quadrat-Request"] = request_id
-        seconds = time.perf_counter() - start
-        self.metrics.answered(name, response.status_code, seconds)
-        facts = {"request": request_id, "function": name, "status": response.status_code, "ms": round(seconds * 1000)}
-        self._logger.info_with("request", client=request.client.host if request.client else None, **facts)
-        return response
+            return await self._ask(served, request)
+        except asyncio.CancelledError as error:
+            task.uncancel()
+            raise HttpError(503, "stopping", "the host stopped before the answer was ready") from error
+        finally:
+            self._tasks.discard(task)
 
-    async def _ask(self, served: Served, request: Request, request_id: str) -> Response:
-        with served.pool.place():  # before reading: what waits holds its photo in memory
-            body = await _read_body(request, self._max_body)
-            path = request.headers.get("x-nuclio-path", "/")
-            passed = {n: v for n, v in request.headers.items() if n != "authorization"}  # the token is the host's
-            result = await served.pool.ask(Call(request_id, path, {**passed, "x-request-id": request_id}, body))
-        headers = {**result.headers, "Content-Type": result.content_type}
-        return Response(result.body, result.status, headers)
+    def give_up(self) -> None:
+        """Answer all requests in work with 503."""
+        for task in self._tasks:
+            task.cancel()
 
-
-async def _read_body(request: Request, most: int) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    declared = request.headers.get("content-length", "0")
-    too_large = declared.isdecimal() and int(declared) > _DRAINED * most
-    try:
-        async with asyncio.timeout(_READ_S):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size <= most:
-                    chunks.append(chunk)
-                else:
-                    chunks.clear()
-                    too_large = True
-                if too_large and size > _DRAINED * most:
-                    break
-    except TimeoutError as error:
-        raise HttpError(408, "slow_body", f"the body did not come within {_READ_S:g} s") from error
-    except ClientDisconnect as error:
-        raise HttpError(400, "disconnected", "the body was cut off") from error
-    if too_large:
-        raise HttpError(413, "too_large", f"the body has over {most} bytes: save the photo smaller")
-    return b"".join(chunks)
+    async def _ask(self, served: Served, request: Request) -> Response:
+        pool = served.pool
+        pool.check_room()  # before reading a photo for nothing
+        async with read_body(request, pool, self._limits) as body:
+            with pool.place():
+                result = await pool.ask(_call(request, body), request.is_disconnected)
+        self.metrics.told(served.function.name, result.headers)
+        return Response(result.body, result.status, {**result.headers, "Content-Type": result.content_type})
 
 
-def _request_id(request: Request) -> str:
-    given = request.headers.get("x-request-id", "")
-    kept = "".join(c for c in given if c.isascii() and (c.isalnum() or c in "-_."))[:64]
-    return kept or uuid.uuid4().hex[:16]
+def _call(request: Request, body: bytes) -> Call:
+    request_id = request.scope["record"].request_id
+    path = request.headers.get("x-nuclio-path", "/")
+    passed = {n: v for n, v in request.headers.items() if n != "authorization"}  # the token is the host's
+    return Call(request_id, path, {**passed, "x-request-id": request_id}, body)
 
 
-def respond_error(error: HttpError) -> Response:
+def respond_error(request: Request, error: HttpError) -> Response:
     """An error as JSON."""
+    request.scope["record"].error = error.code
     return Response(error_body(error.code, error.message), error.status, error.headers, "application/json")
 
 
@@ -129,13 +122,21 @@ def make_dashboard(desk: Desk) -> FastAPI:
 
     @app.get("/")
     async def index() -> dict[str, Any]:
-        return {"functions": {name: f"/functions/{name}" for name in desk.served}, "see": ["/healthz", "/metrics"]}
+        return {
+            "functions": {name: f"/functions/{name}" for name in desk.served},
+            "see": ["/healthz", "/livez", "/metrics"],
+        }
 
     @app.get("/healthz")
     async def healthz(response: Response) -> dict[str, Any]:
         states = {name: served.state for name, served in desk.served.items()}
-        response.status_code = 200 if "ready" in states.values() else 503
-        return {"status": "ok" if set(states.values()) == {"ready"} else "degraded", "functions": states}
+        response.status_code = 200 if "ready" in states.values() and not desk.stopping else 503
+        word = "ok" if set(states.values()) == {"ready"} else "degraded"
+        return {"status": "stopping" if desk.stopping else word, "functions": states}
+
+    @app.get("/livez")
+    async def livez() -> dict[str, str]:
+        return {"status": "alive"}
 
     @app.get("/metrics")
     async def metrics() -> Response:
@@ -179,17 +180,17 @@ def _new_app(title: str) -> FastAPI:
     app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.exception_handler(HttpError)
-    async def known(_: Request, error: HttpError) -> Response:
-        return respond_error(error)
+    async def known(request: Request, error: HttpError) -> Response:
+        return respond_error(request, error)
 
     @app.exception_handler(HTTPException)
     async def routing(request: Request, error: HTTPException) -> Response:
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
         message = f"{request.method} {request.url.path}: {error.detail}; GET / on the main port lists what there is"
-        return respond_error(HttpError(error.status_code, code, message, error.headers))
+        return respond_error(request, HttpError(error.status_code, code, message, error.headers))
 
     @app.exception_handler(Exception)
-    async def fault(_: Request, __: Exception) -> Response:
-        return respond_error(HttpError(500, "host_fault", "the host failed; its log holds the reason"))
+    async def fault(request: Request, _: Exception) -> Response:
+        return respond_error(request, HttpError(500, "host_fault", "the host failed; its log holds the reason"))
 
     return app

@@ -6,26 +6,31 @@ import argparse
 import os
 import signal
 import sys
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 
 from deploy.host.access import AccessError
 from deploy.host.functions import ROOT, FunctionError
 from deploy.host.server import Host, HostError, Limits
 
+_MB = 10**6
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until Ctrl-C or SIGTERM; 0 after a stop, 1 if no function can answer, 2 if asked for nonsense."""
+    """Serve until Ctrl-C or SIGTERM; 0 after a stop, 1 if no function can answer, 2 if asked for nonsense.
+
+    A stop finishes what runs and waits, for `Limits.grace_s` at most; a second signal ends that at once.
+    """
     asked = _parser().parse_args(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
     try:
-        with _make_host(asked) as host:
+        host = _make_host(asked)
+        _stop_on_signals(host)
+        with host:
             print(describe(host), flush=True)
             if len(host.failures) == len(host.served):
                 return 1
-            threading.Event().wait()
+            host.wait()
     except KeyboardInterrupt:
         print("stopped", flush=True)
     except (AccessError, FunctionError, HostError) as error:
@@ -34,8 +39,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+def _stop_on_signals(host: Host) -> None:
+    def first(*_: object) -> None:
+        _on_signals(lambda *_: host.hurry())
+        raise KeyboardInterrupt
+
+    _on_signals(first)
+
+
+def _on_signals(action: Callable[[int, FrameType | None], object]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, action)
 
 
 def _make_host(asked: argparse.Namespace) -> Host:
@@ -46,7 +60,15 @@ def _make_host(asked: argparse.Namespace) -> Host:
         token=_token(asked.token_env),
         allow=asked.allow,
         model_paths=dict(asked.model_path),
-        limits=Limits(asked.workers, asked.queue, asked.timeout, asked.max_body),
+        limits=Limits(
+            workers=asked.workers,
+            queue=asked.queue,
+            timeout_s=asked.timeout,
+            wait_s=asked.wait,
+            max_body=asked.max_body,
+            memory=asked.memory * _MB,
+            grace_s=asked.grace,
+        ),
     )
 
 
@@ -99,5 +121,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--workers", type=int, default=limits.workers, help="processes a function, each with a copy of its model")
     add("--queue", type=int, default=limits.queue, metavar="N", help="requests a function that may wait")
     add("--timeout", type=float, default=limits.timeout_s, metavar="S", help="seconds a request may take in a worker")
+    add("--wait", type=float, default=limits.wait_s, metavar="S", help="seconds a request may wait for a worker")
     add("--max-body", type=int, default=limits.max_body, metavar="BYTES", help="largest body")
+    add(
+        "--memory", type=int, default=limits.memory // _MB, metavar="MB", help="a worker above this is replaced (Linux)"
+    )
+    add("--grace", type=float, default=limits.grace_s, metavar="S", help="seconds to finish requests in when stopped")
     return parser

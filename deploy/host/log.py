@@ -6,8 +6,10 @@ It goes to stderr, or to the end of the file that ``QUADRAT_LOG_FILE`` names.
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -34,3 +36,27 @@ def _stream() -> TextIO:
         return sys.stderr
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     return open(path, "a", buffering=1, encoding="utf-8")  # noqa: SIM115  (open as long as its process)
+
+
+class _Forward(logging.Handler):
+    """Hands what libraries log through `logging` to a Nuclio logger, so that every line is JSON."""
+
+    def __init__(self, logger: Any) -> None:
+        super().__init__(logging.WARNING)
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it again as ours, with the library's name and the traceback."""
+        facts = {"logger": record.name}
+        if record.exc_info and record.exc_info[0]:
+            facts["traceback"] = "".join(traceback.format_exception(*record.exc_info))
+        say = self._logger.error_with if record.levelno >= logging.ERROR else self._logger.warn_with
+        say(record.getMessage().strip(), **facts)
+
+
+def take_over_library_logs(logger: Any, *names: str) -> None:
+    """Let warnings and errors of the named libraries (none: of all) go through `logger`; for this whole process."""
+    for name in names or ("",):
+        library = logging.getLogger(name)
+        library.handlers = [_Forward(logger)]
+        library.propagate = False

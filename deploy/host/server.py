@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import socket
+import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
@@ -15,41 +18,18 @@ import uvicorn
 
 from deploy.host import app as faces
 from deploy.host.access import Access, Guard
-from deploy.host.functions import ROOT, Function, discover, with_model_paths
-from deploy.host.log import make_logger
+from deploy.host.connection import Connection, Doors
+from deploy.host.functions import ROOT, discover, with_model_paths
+from deploy.host.limits import HostError, Limits
+from deploy.host.log import make_logger, take_over_library_logs
 from deploy.host.metrics import HostMetrics
 from deploy.host.pool import Pool
-from deploy.serving.request import MAX_BODY_BYTES
+from deploy.host.recorder import Recorder
 
-_GRACE_S = 10
+__all__ = ["Host", "HostError", "Limits"]
 
-
-class HostError(RuntimeError):
-    """The host cannot start."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What bounds a request.
-
-    Attributes:
-        workers: worker processes a function; each holds a copy of the model.
-        queue: requests a function that may wait besides those being answered; more get 503.
-        timeout_s: seconds in a worker, after which it is killed and the request gets 504. CVAT waits 120 s.
-        max_body: bytes of a body; more get 413.
-        start_s: seconds that a function may take to load its model.
-    """
-
-    workers: int = 1
-    queue: int = 8
-    timeout_s: float = 110
-    max_body: int = MAX_BODY_BYTES
-    start_s: float = 600
-
-    def __post_init__(self) -> None:
-        wrong = [name for name in ("workers", "timeout_s", "max_body", "start_s") if getattr(self, name) <= 0]
-        if wrong or self.queue < 0:
-            raise HostError(f"{', '.join(wrong) or 'queue'} must be above 0 (queue: 0 or more), got {self}")
+_CLOSE_S = 5
+"""Seconds that clients have to fetch what has been answered before the host closes."""
 
 
 class Host:
@@ -85,9 +65,12 @@ class Host:
         self._address, self._port = host, port
         self._logger = make_logger(host=True)
         self._metrics = HostMetrics()
-        self._servers: list[uvicorn.Server] = []
         self._sockets: list[socket.socket] = []
         self._thread: Thread | None = None
+        self._loop = asyncio.new_event_loop()
+        self._stop, self._hurry = asyncio.Event(), asyncio.Event()
+        self._ended = Event()
+        self._error: BaseException | None = None
         self.served: dict[str, faces.Served] = {}
 
     @property
@@ -126,11 +109,23 @@ class Host:
         """
         try:
             self._open_ports()
-            self._start_workers()
-            self._listen()
-        except BaseException:
+        except HostError:
             self.stop()
             raise
+        for function, listener in zip(self._functions, self._sockets[1:], strict=True):
+            pool = Pool(function, self._limits, self._metrics, self._logger)
+            self._metrics.watch(function.name, pool)
+            self.served[function.name] = faces.Served(function, pool, listener.getsockname()[1])
+        listening = Event()
+        self._thread = Thread(target=self._run, args=(listening,), name="quadrat-host", daemon=True)
+        self._thread.start()
+        try:
+            listening.wait()
+        except BaseException:  # Ctrl-C while models load
+            self.stop()
+            raise
+        if self._error:
+            raise HostError(f"the host cannot start: {self._error}") from self._error
 
     def _open_ports(self) -> None:
         first = self._port
@@ -152,62 +147,109 @@ class Host:
             ) from error
         return listener
 
-    def _start_workers(self) -> None:
-        for function, listener in zip(self._functions, self._sockets[1:], strict=True):
-            self.served[function.name] = self._serve_function(function, listener.getsockname()[1])
-        for served in self.served.values():
-            served.pool.start()
-        for name, served in self.served.items():
-            served.pool.wait_until_started(self._limits.start_s)
-            if served.pool.failure:
-                self._logger.error_with("function cannot start", function=name, reason=served.pool.failure)
-
-    def _serve_function(self, function: Function, port: int) -> faces.Served:
-        limits, name = self._limits, function.name
-        pool = Pool(function, limits.workers, limits.queue, limits.timeout_s, lambda: self._metrics.restarted(name))
-        self._metrics.watch(name, lambda: pool.waiting, lambda: float(pool.failure is None))
-        return faces.Served(function, pool, port)
-
-    def _listen(self) -> None:
-        desk = faces.Desk(self.served, self._metrics, self._logger, self._limits.max_body)
-        apps = [faces.make_dashboard(desk), *(faces.make_port(desk, served) for served in self.served.values())]
-        self._servers = [uvicorn.Server(self._config(Guard(app, self._access))) for app in apps]
-        listening = Event()
-        self._thread = Thread(target=lambda: asyncio.run(self._serve(listening)), name="quadrat-host", daemon=True)
-        self._thread.start()
-        if not listening.wait(30):
-            raise HostError("the web server did not start within 30 s")
-
-    def _config(self, app: Any) -> uvicorn.Config:
-        return uvicorn.Config(
-            app,
-            lifespan="off",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,  # X-Forwarded-For would let a client choose its address
-            timeout_graceful_shutdown=_GRACE_S,
-        )
+    def _run(self, listening: Event) -> None:
+        """The thread of the host: one event loop for workers and connections."""
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._serve(listening))
+        except Exception as error:
+            self._error = error
+            self._logger.error_with("host fault", traceback=traceback.format_exc())
+        finally:
+            self._ended.set()
+            listening.set()
 
     async def _serve(self, listening: Event) -> None:
-        tasks = [
-            asyncio.create_task(server.serve(sockets=[listener]))
-            for server, listener in zip(self._servers, self._sockets, strict=True)
-        ]
-        while not all(server.started for server in self._servers):
-            await asyncio.sleep(0.01)
-        listening.set()
-        await asyncio.gather(*tasks)
+        take_over_library_logs(self._logger, "uvicorn.error", "asyncio")
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # what clients do wrong has its line already
+        pools = [served.pool for served in self.served.values()]
+        desk = faces.Desk(self.served, self._metrics, self._limits)
+        servers = self._make_servers(desk)
+        try:
+            if not await self._unless_stopped(asyncio.gather(*(pool.start() for pool in pools))):
+                return
+            serving: asyncio.Future[Any] = asyncio.gather(
+                *(s.serve([listener]) for s, listener in zip(servers, self._sockets, strict=True))
+            )
+            while not all(server.started for server in servers):
+                await asyncio.sleep(0.01)
+                if serving.done():
+                    serving.result()
+            listening.set()
+            await self._stop.wait()
+            await self._drain(desk)
+            for server in servers:
+                server.should_exit = True
+            await serving
+        finally:
+            await asyncio.gather(*(pool.stop() for pool in pools))
+
+    async def _unless_stopped(self, starting: asyncio.Future[Any]) -> bool:
+        """Whether it came to its end before the host was stopped."""
+        stop = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({starting, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if starting.done():
+            starting.result()
+            return True
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return False
+
+    def _make_servers(self, desk: faces.Desk) -> list[uvicorn.Server]:
+        doors = Doors(self._limits, self._metrics, self._logger)
+        self._metrics.connections.set_function(lambda: len(doors.open))
+        apps = [faces.make_dashboard(desk), *(faces.make_port(desk, served) for served in self.served.values())]
+        recorded = [Recorder(Guard(app, self._access), self._metrics, self._logger) for app in apps]
+        return [uvicorn.Server(_config(app, doors)) for app in recorded]
+
+    async def _drain(self, desk: faces.Desk) -> None:
+        """Refuse what is new, finish what runs and waits; what is not done in time is told so."""
+        desk.stopping = True
+        self._logger.info_with("stopping", taken=desk.taken, grace_s=self._limits.grace_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.grace_s):
+                while desk.taken and not self._hurry.is_set():
+                    await asyncio.sleep(0.02)
+        desk.give_up()
+
+    def wait(self) -> None:
+        """Block as long as the host serves.
+
+        Raises:
+            HostError: it ended without being stopped.
+        """
+        self._ended.wait()  # not join(): one that a signal interrupts takes the thread for ended (Python 3.11)
+        if self._error:
+            raise HostError(f"the host failed: {self._error!r}") from self._error
 
     def stop(self) -> None:
-        """Let running requests finish for a few seconds, then end the workers. Twice is once."""
-        for server in self._servers:
-            server.should_exit = True
+        """Finish what runs and waits, for `Limits.grace_s` at most, then end the workers. Twice is once."""
+        self._set(self._stop)
         if self._thread:
-            self._thread.join(_GRACE_S + 5)
-        for served in self.served.values():
-            served.pool.stop()
+            self._ended.wait()
         for listener in self._sockets:
             listener.close()
-        self._thread, self._servers, self._sockets = None, [], []
+        self._thread, self._sockets = None, []
+
+    def hurry(self) -> None:
+        """Cut the grace of a stop short."""
+        self._set(self._hurry)
+
+    def _set(self, event: asyncio.Event) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: all has ended
+            self._loop.call_soon_threadsafe(event.set)
+
+
+def _config(app: Any, doors: Doors) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=partial(Connection, doors),  # type: ignore[arg-type]  # uvicorn only calls it
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # X-Forwarded-For would let a client choose its address
+        timeout_graceful_shutdown=_CLOSE_S,
+    )

@@ -1,4 +1,7 @@
-"""What runs in a worker process: one function, set up once, one event at a time, as under Nuclio's wrapper."""
+"""A worker process: one function, set up once, one event at a time, as under Nuclio's wrapper.
+
+The host starts it as ``python -m deploy.host.worker FD NAME FOLDER MODULE ENTRY`` and talks to it over the socket `FD`.
+"""
 
 from __future__ import annotations
 
@@ -6,112 +9,120 @@ import base64
 import importlib.util
 import json
 import os
+import signal
+import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import nuclio_sdk
 
-from deploy.host.functions import Function
-from deploy.host.log import make_logger
+from deploy.host import frames
+from deploy.host.log import make_logger, take_over_library_logs
 
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request on its way to a worker."""
-
-    request_id: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A function's answer on its way back."""
-
-    status: int
-    content_type: str
-    headers: Mapping[str, str]
-    body: bytes
+_OOM_SCORE = "500"
+"""Where memory runs out, the kernel ends a worker, which is replaced, and not the host."""
+_PARENT_S = 1.0
 
 
 @dataclass(slots=True)
-class _Ready:
+class Ready:
+    """A function that can answer."""
+
     handler: Callable[[Any, Any], Any]
     context: Any
 
 
-_state: _Ready | str = "not started"
-"""The function, or why there is none. One process serves one function."""
+def main(fd: str, name: str, folder: str, module: str, entry: str) -> None:
+    """Serve until the host closes the connection."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # they go to the whole group: the host says when work is over
+        signal.signal(number, signal.SIG_IGN)
+    _offer_to_the_oom_killer()
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    logger = make_logger(function=name, worker=os.getpid())
+    take_over_library_logs(logger)
+    with socket.socket(fileno=int(fd)) as connection, connection.makefile("rwb") as stream:
+        ready = _set_up(Path(folder), module, entry, logger, stream)
+        while ready and (frame := frames.read(stream)):
+            frames.write(stream, *_answer(ready, *frame))
 
 
-def start(function: Function) -> None:
-    """Set the function up. Never raises: what went wrong is kept for `failure` and `ask`."""
-    global _state
-    for name, value in function.env.items():
-        os.environ.setdefault(name, value)
-    os.environ.update(function.forced_env)
-    logger = make_logger(function=function.name, worker=os.getpid())
+def _offer_to_the_oom_killer() -> None:
     try:
-        _state = _load(function, logger)
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
+    except OSError:  # no Linux, or a sandbox: then the kernel chooses by itself
+        return
+
+
+def _end_with_parent(parent: int) -> None:
+    """A host that was killed cannot end its workers, and one that hangs reads no end of file."""
+    while os.getppid() == parent:
+        time.sleep(_PARENT_S)
+    os._exit(1)
+
+
+def _set_up(folder: Path, module: str, entry: str, logger: Any, stream: frames.Stream) -> Ready | None:
+    try:
+        ready = load(folder, module, entry, logger)
     except (Exception, SystemExit) as error:
         logger.error_with("cannot start", traceback=traceback.format_exc())
-        _state = f"{type(error).__name__}: {error}"
+        frames.write(stream, {"failure": f"{type(error).__name__}: {error}"})
+        return None
+    frames.write(stream, {"failure": None})
+    return ready
 
 
-def _load(function: Function, logger: Any) -> _Ready:
-    sys.path.insert(0, str(function.folder))
-    path = function.folder / f"{function.module}.py"
-    spec = importlib.util.spec_from_file_location(function.module, path)
+def load(folder: Path, module: str, entry: str, logger: Any) -> Ready:
+    """Import the handler's module and let it load its model."""
+    sys.path.insert(0, str(folder))
+    path = folder / f"{module}.py"
+    spec = importlib.util.spec_from_file_location(module, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise FileNotFoundError(f"{path}: the handler's module is missing")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
     context = nuclio_sdk.Context(logger, nuclio_sdk.Platform("local"), worker_id=0)
-    if hasattr(module, "init_context"):
-        module.init_context(context)
-    return _Ready(getattr(module, function.entry), context)
+    if hasattr(loaded, "init_context"):
+        loaded.init_context(context)
+    return Ready(getattr(loaded, entry), context)
 
 
-def failure() -> str | None:
-    """Why the function cannot answer; ``None`` if it can."""
-    return _state if isinstance(_state, str) else None
-
-
-def ask(call: Call) -> Result | str:
-    """Answer one request; a text says why the function could not be set up."""
-    if isinstance(_state, str):
-        return _state
+def _answer(ready: Ready, call: Mapping[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+    """The head and the body of the answer to one request."""
+    logger = ready.context.logger
+    logger.bind(request=call["id"])  # every line that the function logs from now on
     try:
-        output = _state.handler(_state.context, _event(call))
-        return _result(nuclio_sdk.Response.from_entrypoint_output(json.dumps, output))
+        output = ready.handler(ready.context, _event(call, body))
+        head, text = _as_frame(nuclio_sdk.Response.from_entrypoint_output(json.dumps, output))
     except (Exception, SystemExit):  # as Nuclio answers it, but without the traceback in the body
-        _state.context.logger.error_with("handler raised", request=call.request_id, traceback=traceback.format_exc())
-        message = f"the function failed; the log holds the reason under request {call.request_id}"
-        body = json.dumps({"error": {"code": "function_fault", "message": message}}).encode()
-        return Result(500, "application/json", {}, body)
+        logger.error_with("handler raised", traceback=traceback.format_exc())
+        message = f"the function failed; the log holds the reason under request {call['id']}"
+        text = json.dumps({"error": {"code": "function_fault", "message": message}}).encode()
+        head = {"status": 500, "content_type": "application/json", "headers": {}}
+    return {**head, "id": call["id"]}, text
 
 
-def _event(call: Call) -> nuclio_sdk.Event:
-    content_type = call.headers.get("content-type", "")
+def _event(call: Mapping[str, Any], body: bytes) -> nuclio_sdk.Event:
+    content_type = call["headers"].get("content-type", "")
     return nuclio_sdk.Event(
-        body=_body(call.body, content_type),
+        body=_decode(body, content_type),
         content_type=content_type,
         trigger=nuclio_sdk.TriggerInfo("http", "http"),
-        headers=dict(call.headers),
-        _id=call.request_id,
+        headers=call["headers"],
+        _id=call["id"],
         method="POST",
-        path=call.path,
-        size=len(call.body),
+        path=call["path"],
+        size=len(body),
         timestamp=time.time(),
     )
 
 
-def _body(body: bytes, content_type: str) -> object:
+def _decode(body: bytes, content_type: str) -> object:
     """Nuclio's wrapper decodes JSON for exactly this type, and hands broken JSON over as bytes."""
     if content_type != "application/json":
         return body
@@ -121,11 +132,15 @@ def _body(body: bytes, content_type: str) -> object:
         return body
 
 
-def _result(response: Mapping[str, Any]) -> Result:
+def _as_frame(response: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
     text = response["body"]
-    return Result(
-        status=int(response["status_code"]),
-        content_type=str(response["content_type"]),
-        headers={str(name): str(value) for name, value in response["headers"].items()},
-        body=base64.b64decode(text) if response["body_encoding"] == "base64" else text.encode(),
-    )
+    head = {
+        "status": int(response["status_code"]),
+        "content_type": str(response["content_type"]),
+        "headers": {str(name): str(value) for name, value in response["headers"].items()},
+    }
+    return head, base64.b64decode(text) if response["body_encoding"] == "base64" else text.encode()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

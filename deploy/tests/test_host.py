@@ -278,7 +278,7 @@ def test_the_command_serves_says_so_and_stops_on_sigterm():
         _, log = process.communicate(timeout=20)
     assert process.returncode == 0
     messages = [json.loads(line)["message"] for line in log.splitlines()]
-    assert messages == ["ready", "answered", "request"]
+    assert messages == ["ready", "answered", "request", "stopping"]
 
 
 @pytest.mark.parametrize(
