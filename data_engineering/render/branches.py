@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from data_engineering.render.surfaces import Ground
 from data_engineering.render.tiles import Field
 
+_Array = NDArray[np.float64]
+_Spot = tuple[list[int], int, tuple[float, float, float, float]]  # centre, radius, colour of the picture drawn on
+
 
 @dataclass(frozen=True, slots=True)
 class Bush:
@@ -48,27 +51,34 @@ def draw(g: Ground, spacing_px: float, bush: Bush) -> tuple[Field, Field, Field,
     top = bush.relief * g.radius_px * (1 - np.minimum(rel, 1.0) ** 2) + rise
     thick = spacing_px * bush.width * g.rng.uniform(0.85, 1.2, len(rel))
     shade = g.rng.uniform(0.88, 1.08, len(rel))
-    levels = int(np.clip(spacing_px / 3.5, 3, 8))
-    for level in range(levels):
-        t0, t1 = level / levels, (level + 1) / levels
-        here, there = feet + t0 * (tips - feet), feet + t1 * (tips - feet)
-        height = top + (t1 - 1) * bush.tall * spacing_px
-        mix = max(0.0, (t1 - 1 + bush.pale) / bush.pale)
-        _strokes(
-            picture,
-            here,
-            there,
-            thick * (1 - bush.taper * t1),
-            height,
-            0.85 * bush.tip * mix,
-            shade * (0.66 + 0.36 * t1),
-        )
-    _heads(g, picture, tips, thick * (1 - bush.taper), top, bush, shade)
+    up = np.linspace(0, 1, int(np.clip(spacing_px / 4, 3, 6)) + 1)
+    places = np.rint(feet[:, None] + up[:, None] * (tips - feet)[:, None]).astype(int).tolist()
+    widths = np.maximum(np.rint(thick[:, None] * (1 - bush.taper * up[1:])), 1).astype(int).tolist()
+    heights = (top[:, None] - (1 - up[1:]) * bush.tall * spacing_px).tolist()
+    mixes = (0.9 * bush.tip * np.maximum(0, (up[1:] - 1 + bush.pale) / bush.pale)).tolist()
+    tones = (shade[:, None] * (0.66 + 0.36 * up[1:])).tolist()
+    heads = _heads(g, tips, thick * (1 - bush.taper), top, bush, shade)
+    for at, width, height, tone, head in zip(places, widths, heights, tones, heads, strict=True):
+        _stroke(picture, at, width, height, mixes, tone)
+        for centre, radius, colour in head:
+            cv2.circle(picture, centre, radius, colour, -1)
     picture = cv2.GaussianBlur(picture, (3, 3), 0.7)
     return picture[..., 0], picture[..., 1], picture[..., 2], picture[..., 3] > 0.5
 
 
-def _grow(g: Ground, spacing_px: float, bush: Bush) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+def _stroke(
+    picture: Field, at: list[list[int]], width: list[int], height: list[float], mix: list[float], tone: list[float]
+) -> None:
+    """A branch from its foot on; a brighter, higher line along its back makes it round."""
+    pieces = list(zip(at, at[1:], width, height, mix, tone, strict=False))
+    for p, q, w, z, m, t in pieces:
+        cv2.line(picture, p, q, (z, m, 0.86 * t, 1.0), w)
+    for p, q, w, z, m, t in pieces:
+        if w >= 4:
+            cv2.line(picture, p, q, (z + 0.2 * w, m, t, 1.0), w // 2)
+
+
+def _grow(g: Ground, spacing_px: float, bush: Bush) -> tuple[_Array, _Array, _Array, _Array]:
     """Feet and tips ``[k, 2]`` px in the crop, their place between centre and rim, how far each outgrows the rest."""
     n = g.rel.shape[0]
     reach = n // 2
@@ -88,31 +98,25 @@ def _grow(g: Ground, spacing_px: float, bush: Bush) -> tuple[NDArray, NDArray, N
     return at - half + reach, at + half + reach, rel, spacing_px * bush.tall * g.rng.uniform(0.4, 1.0, len(rel))
 
 
-def _strokes(
-    picture: Field, here: NDArray, there: NDArray, thick: NDArray, height: NDArray, mix: float, tone: NDArray
-) -> None:
-    """One piece of every branch; a brighter, higher line along its back makes it round."""
-    back = here - 0.8 * (there - here)  # so far down that it leaves no ring where two pieces meet
-    a, b, c = (np.rint(place).astype(int).tolist() for place in (here, there, back))
-    width = np.maximum(np.rint(thick), 1).astype(int).tolist()
-    for p, q, r, w, z, t in zip(a, b, c, width, height.tolist(), tone.tolist(), strict=True):
-        cv2.line(picture, p, q, (z, mix, 0.86 * t, 1.0), w)
-        if w >= 4:
-            cv2.line(picture, r, q, (z + 0.2 * w, mix, t, 1.0), w // 2)
-
-
-def _heads(g: Ground, picture: Field, tips: NDArray, thick: NDArray, top: NDArray, bush: Bush, shade: NDArray) -> None:
-    """A pale round end, or a head of warts about it."""
-    spots, sizes, heights = [tips], [np.maximum(0.3 * thick, 0.6)], [top + 0.3 * thick]
-    turn = g.rng.uniform(0, 2 * np.pi, len(tips))
-    for k in range(bush.warts):
-        angle = turn + 2 * np.pi * k / bush.warts + g.rng.normal(0, 0.2, len(tips))
-        reach = (0.46 * thick * g.rng.uniform(0.8, 1.15, len(tips)))[:, None]
-        spots.append(tips + reach * np.stack([np.cos(angle), np.sin(angle)], 1))
-        sizes.append(np.maximum(0.2 * thick, 0.8))
-        heights.append(top + 0.2 * thick)
-    light = [1.06 * shade] + [shade] * bush.warts
-    for place, size, z, t in zip(spots[::-1], sizes[::-1], heights[::-1], light[::-1], strict=True):
-        centres, radii = np.rint(place).astype(int).tolist(), np.rint(size).astype(int).tolist()
-        for c, r, height, tone in zip(centres, radii, z.tolist(), t.tolist(), strict=True):
-            cv2.circle(picture, c, r, (height, bush.tip, tone, 1.0), -1)
+def _heads(
+    g: Ground,
+    tips: _Array,
+    thick: _Array,
+    top: _Array,
+    bush: Bush,
+    shade: _Array,
+) -> list[list[_Spot]]:
+    """Of each branch the spots that end it: a head of warts, and in their middle the round tip."""
+    count = bush.warts
+    around = g.rng.uniform(0, 2 * np.pi, (len(tips), 1)) + 2 * np.pi * np.arange(count) / max(count, 1)
+    around += g.rng.normal(0, 0.2, around.shape)
+    reach = 0.46 * thick[:, None] * g.rng.uniform(0.8, 1.15, around.shape)
+    warts = tips[:, None] + reach[..., None] * np.stack([np.cos(around), np.sin(around)], -1)
+    spots = np.rint(np.concatenate([warts, tips[:, None]], 1)).astype(int).tolist()
+    small = np.rint(np.maximum(0.2 * thick, 0.8)).astype(int).tolist()
+    large = np.rint(np.maximum(0.3 * thick, 0.6)).astype(int).tolist()
+    heads = []
+    for at, r, big, z, w, t in zip(spots, small, large, top.tolist(), thick.tolist(), shade.tolist(), strict=True):
+        head: list[_Spot] = [(p, r, (z + 0.2 * w, bush.tip, t, 1.0)) for p in at[:-1]]
+        heads.append([*head, (at[-1], big, (z + 0.3 * w, bush.tip, 1.06 * t, 1.0))])
+    return heads

@@ -159,7 +159,7 @@ def _leathery(g: Ground, look: Look) -> Shape:
     ridge = 1 - np.minimum(np.abs(g.cloud(0.6 * g.radius_px, 2.0)) * 1.6, 1)
     ridge *= np.float32(g.rng.uniform(0, 1)) * step(1.0, 0.6, g.rel)
     inside = 1 - g.rel + 0.09 * fold
-    height = 0.28 * _dome(g) + 0.09 * fold + 0.16 * ridge + 0.08
+    height = 0.28 * _dome(g) + 0.06 * fold + 0.1 * ridge + 0.08
     return Shape(inside, height, np.clip(0.3 + 0.25 * fold + 0.4 * ridge, 0, 1), 0.9 + 0.08 * fold + 0.08 * ridge)
 
 

@@ -88,8 +88,9 @@ def _put(one: colony.Colony, place: _Place, rgb: Field, height: Field, ids: NDAr
     around = _settle(one, there, mask, place.radius_px, rgb[here], bed, ids[here] == 0)
     weight = cv2.GaussianBlur(mask.astype(np.float32), (3, 3), 0.6)
     rgb[here] = cv2.blendLinear(np.ascontiguousarray(one.rgb[there]), around, weight, 1 - weight)
-    ground = bed if crust else np.float32(bed[mask].mean())  # a crust follows what it grows on
-    np.copyto(bed, 0.6 * ground + one.height_px[there], where=mask)
+    bare = mask & (ids[here] == 0)
+    level = np.float32(bed[bare].mean() if bare.any() else 0.6 * bed[mask].mean())
+    np.copyto(bed, (bed if crust else level) + one.height_px[there], where=mask)  # a crust follows what it grows on
     ids[here][mask] = number
 
 
@@ -108,11 +109,11 @@ def _settle(
         Colour float32 ``[h, w, 3]`` of what surrounds it.
     """
     foot = step(colony.MARGIN, 0.85, one.rel[there]) * free
-    bed += foot * np.float32(min(0.14 * radius_px, 12.0)) * ~mask
+    bed += foot * np.float32(min(0.14 * radius_px, 12.0))
     grey = cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)
     turf = cv2.merge([grey * np.float32(c / 128) for c in one.turf_rgb])
     side = 2 * int(np.clip(0.12 * radius_px, 2, 14)) + 1
-    gloom = 1 - np.float32(0.1 if one.form == "encrusting" else 0.25) * cv2.blur(mask.astype(np.float32), (side, side))
+    gloom = 1 - np.float32(0.05 if one.form == "encrusting" else 0.15) * cv2.blur(mask.astype(np.float32), (side, side))
     foot *= np.float32(0.6)
     return cv2.multiply(cv2.blendLinear(turf, colour, foot, 1 - foot), cv2.merge([gloom] * 3))
 

@@ -144,10 +144,10 @@ def _studs(g: Ground) -> Skin:
 
 def _meanders(g: Ground) -> Skin:
     wave = g.look_up(tiles.labyrinth(0), g.feature_px * 1.25)
-    ridge = step(-0.3, 0.85, wave)
+    ridge = step(-0.75, 1.0, 0.5 * np.arctanh(np.clip(wave, -0.98, 0.98)))
     _, _, number, septa = cells_of(g, 1, g.feature_px * 0.9)
     teeth = septa * ridge * (1 - ridge)
-    return Skin(ridge + 0.5 * teeth, 0.8 + 0.22 * ridge + 0.35 * teeth + 0.1 * (number - 0.5), ridge * 1.0)
+    return Skin(ridge + 0.5 * teeth, 0.78 + 0.26 * ridge + 0.4 * teeth + 0.1 * (number - 0.5), ridge * 1.0)
 
 
 def _velvet(g: Ground) -> Skin:
