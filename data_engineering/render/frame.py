@@ -136,7 +136,7 @@ def _wraps(f: _Frame, side: int, width: float, foam: bool) -> None:
     for share in (np.arange(3) + 0.5) / 3 + rng.normal(0, 0.05, 3):
         if rng.random() < 0.25:
             continue
-        length, wide = round(rng.uniform(0.06, 0.17) * f.length(side)), max(round(width * rng.uniform(1.02, 1.9)), 3)
+        length, wide = round(rng.uniform(0.06, 0.17) * f.length(side)), max(round(width * rng.uniform(1.05, 2.3)), 3)
         make = fittings.block if foam and wide > 6 else fittings.wrap
         out = max(wide / 2, width * rng.uniform(0.4, 0.9)) - (rng.random() < 0.3) * 0.12 * width
         f.fix(make(rng, max(length, 4), wide), side, float(np.clip(share, 0.1, 0.9)), out, rng.normal(0, 0.025))
@@ -179,8 +179,8 @@ def _poles(f: _Frame, width: float) -> None:
 
 def _pvc(f: _Frame) -> None:
     rng, width = f.rng, _width(f, "pvc", 0.052)
-    colour: Rgb = (232, 232, 222) if rng.random() < 0.6 else (226, 188, 52) if rng.random() < 0.7 else (168, 172, 174)
-    turf, film = _turf(rng), rng.beta(1.0, 2.5)
+    colour: Rgb = (232, 232, 222) if rng.random() < 0.6 else (212, 180, 76) if rng.random() < 0.6 else (160, 164, 166)
+    turf, film = _turf(rng), rng.beta(1.0, 1.6)
     marked = rng.random() < 0.5
 
     def surface(length: int, wide: int, shift: float) -> Field:

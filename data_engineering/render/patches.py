@@ -194,7 +194,9 @@ def ruler(rng: np.random.Generator, length: int, width: int, px_per_cm: float, g
         red = (start + k) % 10 == 0 and rng.random() < 0.7
         at = (int(k * px_per_cm - 9 * size), int(0.92 * width))
         colour = (190, 40, 40) if red else ink
-        cv2.putText(picture, str(start + k), at, cv2.FONT_HERSHEY_SIMPLEX, size, colour, max(width // 28, 1), cv2.LINE_AA)
+        cv2.putText(
+            picture, str(start + k), at, cv2.FONT_HERSHEY_SIMPLEX, size, colour, max(width // 28, 1), cv2.LINE_AA
+        )
     return picture
 
 

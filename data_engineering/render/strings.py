@@ -142,9 +142,8 @@ def draw(
     sheet = _Sheet.of(view.size_wh)
     if rng.random() < 0.5:
         _ends(yarn, sheet, lines)
-    if rng.random() < 0.18:
-        for line in list(lines):
-            _strand(yarn, sheet, _beside(rng, line, yarn.width_px))
+    if rng.random() < 0.18:  # doubled: the true ones last, so they lie on top
+        lines = [_beside(rng, line, yarn.width_px) for line in lines] + lines
     for line in lines:
         _strand(yarn, sheet, line)
     if yarn.width_px > 1.6:
@@ -256,9 +255,8 @@ def _twist(yarn: _Yarn, sheet: _Sheet, lines: list[Points]) -> None:
         along = (line[-1] - line[0]) / (np.linalg.norm(line[-1] - line[0]) + 1e-9)
         slant = 0.5 * width * (along * 0.8 + along[::-1] * (-1, 1))
         strokes.append(np.stack([centre - slant, centre + slant], 1))
-    cv2.polylines(
-        sheet.tone, list(_fixed(np.concatenate(strokes))), False, 92, max(round(0.2 * width), 1), cv2.LINE_AA, 4
-    )
+    dark, thick = int(128 - yarn.rng.uniform(8, 44)), max(round(0.2 * width), 1)
+    cv2.polylines(sheet.tone, list(_fixed(np.concatenate(strokes))), False, dark, thick, cv2.LINE_AA, 4)
 
 
 def _knots(yarn: _Yarn, sheet: _Sheet, places: Points) -> None:
