@@ -21,7 +21,7 @@ _NODE_PX = 4
 """The maps that `cv2.remap` follows are worked out for every 4th pixel: between them they are straight to 0.01 px."""
 
 
-_SMOOTH_CM = 1.6
+_SMOOTH_CM = 3.0
 """Relief is smoothed this much before it leans: a steep wall would be drawn out into streaks."""
 
 

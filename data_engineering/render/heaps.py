@@ -45,6 +45,10 @@ def rubble() -> Tile:
             at, turn = rng.uniform(-0.8, 0.8) * stem.half, stem.turn + rng.uniform(0.6, 1.4) * rng.choice([-1, 1])
             place = (stem.x + at * np.cos(stem.turn), stem.y + at * np.sin(stem.turn))
             pieces.append(_Piece(*place, stem.width * 1.9, stem.width * 0.8, turn, stem.base, 0.3))
+    for _ in range(1800):  # crumbs below
+        width = rng.uniform(3, 7)
+        place = rng.uniform(0, _SIDE_PX, 2)
+        pieces.append(_Piece(*place, width * rng.uniform(1, 2.5), width, rng.uniform(0, 7), rng.uniform(-9, -3)))
     return _heap(pieces, rng, 18.0)
 
 

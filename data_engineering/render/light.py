@@ -43,9 +43,8 @@ def shine(rng: np.random.Generator, net_probability: float) -> Sun:
     """Choose the light of a photo: bright sun in shallow water with probability `net_probability`."""
     toward = rng.uniform(0, 2 * np.pi)
     if rng.random() < net_probability:
-        return Sun(
-            toward, rng.uniform(1.1, 2.5), rng.uniform(0.55, 0.75), rng.uniform(0.05, 0.15), rng.uniform(0.2, 0.8)
-        )
+        rise, direct, soft, net = (rng.uniform(*pair) for pair in ((1.1, 2.5), (0.55, 0.75), (0.05, 0.15), (0.1, 0.5)))
+        return Sun(toward, rise, direct, soft, net)
     return Sun(toward, rng.uniform(1.0, 2.6), rng.uniform(0.3, 0.7), rng.uniform(0.12, 0.5), 0.0)
 
 
@@ -66,7 +65,7 @@ def shade(rng: np.random.Generator, sun: Sun, height_px: Field, px_per_cm: float
     facing = np.clip((1 - x * slope_x - y * slope_y) * up, 0, 1.7)  # 1 on level ground
 
     small = cv2.resize(height_px, (-(-w // _SHRINK), -(-h // _SHRINK)), interpolation=cv2.INTER_AREA) / _SHRINK
-    open_sky = _open_sky(small, rng.uniform(0.5, 1.3))
+    open_sky = _open_sky(small, rng.uniform(0.3, 0.95))
     direct = np.float32(sun.direct) * (1 - _shadow(small, sun)) * np.sqrt(open_sky)
     if sun.net > 0:
         direct *= _net(rng, sun, small, px_per_cm / _SHRINK)
@@ -80,7 +79,7 @@ def _open_sky(height: Field, depth: float) -> Field:
     closed = np.zeros_like(height)
     for reach in (3, 9, 27):
         closed += np.clip((cv2.blur(height, (reach, reach)) - height) * np.float32(4.0 / reach), -0.25, 2)
-    return np.clip(np.exp(np.float32(-depth) * closed), 0.08, 1.25)
+    return np.clip(np.exp(np.float32(-depth) * closed), 0.14, 1.2)
 
 
 def _shadow(height: Field, sun: Sun) -> Field:
@@ -107,7 +106,7 @@ def _net(rng: np.random.Generator, sun: Sun, height: Field, px_per_cm: float) ->
         wave = tiles.noise(2.4).sample(x, y, size * scale, rng.uniform(0, 1, 2))
         net += np.exp(-np.abs(wave) * np.float32(rng.uniform(3, 7)))
     net /= net.mean()
-    return 1 + np.float32(sun.net) * (np.minimum(net, 3.5) - 1)
+    return 1 + np.float32(sun.net) * (np.minimum(net, 2.8) - 1)
 
 
 def shadow_of(sun: Sun, cover: NDArray[np.uint8], height_px: float) -> Field:

@@ -70,7 +70,7 @@ class _Place:
 
 def _place(rng: np.random.Generator, size_wh: tuple[int, int], px_per_cm: float) -> _Place:
     w, h = size_wh
-    bend = [_noise(rng, size_wh, 16 * px_per_cm, tiles.noise(3.0)) * np.float32(1.4 * px_per_cm) for _ in range(2)]
+    bend = [_noise(rng, size_wh, 16 * px_per_cm, tiles.noise(3.0)) * np.float32(1.0 * px_per_cm) for _ in range(2)]
     bend[0] += np.arange(w, dtype=np.float32)[None, :]
     bend[1] += np.arange(h, dtype=np.float32)[:, None]
     grit = _noise(rng, size_wh, max(rng.uniform(0.5, 1.1) * px_per_cm, 3.0), heaps.grit())
@@ -104,7 +104,7 @@ def draw(rng: np.random.Generator, size_wh: tuple[int, int], px_per_cm: float) -
     _cavities(place, colour, height)
     colour = cv2.resize(colour, size_wh, interpolation=cv2.INTER_LINEAR)
     height = cv2.resize(height * np.float32(px_per_cm), size_wh, interpolation=cv2.INTER_LINEAR)
-    rough *= np.float32(rng.uniform(0.25, 0.6))
+    rough *= np.float32(rng.uniform(0.4, 1.0))
     fine = _noise(rng, size_wh, rng.uniform(2.5, 5), heaps.grit())  # what half the size cannot hold
     height += fine * cv2.resize(rough, size_wh, interpolation=cv2.INTER_LINEAR)
     return colour, height
@@ -143,13 +143,13 @@ def _mix(low: Rgb | NDArray, high: Rgb | NDArray, weight: Field) -> Field:
 def _rock(place: _Place) -> _Layer:
     """Ledges and boulders of two sizes over one another, eaten and grown over until no face is smooth."""
     rng = place.rng
-    size = rng.uniform(7, 20)
+    size = rng.uniform(6, 18)
     relief = np.float32(rng.uniform(0.4, 1.2))
     big, number, _ = place.heap(heaps.stones(), size)
     small, other, _ = place.heap(heaps.stones(), size * rng.uniform(0.16, 0.3))
     lump, grit = place.noise(4, 1.25), place.grit
-    height = relief * np.float32(size) * (0.75 * big + 0.2 * small) + 0.25 * lump + 0.07 * grit
-    tone = 0.16 + 0.3 * number + 0.25 * other + 0.1 * lump + 0.09 * grit + 0.2 * step(1.2, 2.2, grit + 0.7 * lump)
+    height = relief * np.float32(size) * (0.75 * big + 0.26 * small) + 0.14 * lump + 0.08 * grit
+    tone = 0.16 + 0.3 * number + 0.25 * other + 0.09 * lump + 0.1 * grit + 0.2 * step(1.2, 2.2, grit + 0.7 * lump)
     hue = np.array([1, rng.uniform(0.96, 1.02), rng.uniform(0.92, 1.12)]) * rng.uniform(0.85, 1.1)
     colour = _mix(np.array(_DARK) * hue, np.array(_PALE) * hue, tone)
     return _Layer(colour, height, 1.0)

@@ -74,7 +74,7 @@ def draw(
     vignette = (1 - np.float32(rng.uniform(0, 0.25)) * radius)[..., None]
     bright = np.exp(-np.float32(0.5 * scatter) * way)[..., None] if mild else 1.0
     if not np.isscalar(lit):
-        bright = bright * (0.55 + 0.75 * lit)[..., None]
+        bright = bright * (0.65 + 0.5 * lit)[..., None]
     gain = through * bright * tint * vignette
     haze = (1 - np.exp(np.float32(-2 * scatter) * way))[..., None] * np.array(colour, np.float32) * vignette
     exposure = rng.uniform(0.92, 1.08) if mild else _exposure(rng, picture, gain, haze)
@@ -93,13 +93,13 @@ def _strobe(rng: np.random.Generator, radius: Field, depth: Field) -> Field:
 def develop(rng: np.random.Generator, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """What a camera makes of the scene: contrast, saturation, and sharpening that leaves a faint halo."""
     level = np.linspace(0, 1, 256)
-    bend, gamma = rng.uniform(0, 0.7), rng.uniform(0.85, 1.2)
+    bend, gamma = rng.uniform(0, 0.4), rng.uniform(0.72, 1.05)
     curve = (1 - bend) * level + bend * level * level * (3 - 2 * level)
     toned = cv2.LUT(picture, (255 * curve**gamma + 0.5).astype(np.uint8))
-    saturation = rng.uniform(0.6, 1.0)
+    saturation = rng.uniform(0.65, 1.0)
     grey = np.array([0.3, 0.59, 0.11])
     toned = cv2.transform(toned, saturation * np.eye(3) + (1 - saturation) * grey)
-    amount, sigma = rng.uniform(0, 0.9), rng.uniform(0.8, 1.8)
+    amount, sigma = rng.uniform(0, 0.5), rng.uniform(0.8, 1.8)
     return cv2.addWeighted(toned, 1 + amount, cv2.GaussianBlur(toned, (0, 0), sigma), -amount, 0)
 
 

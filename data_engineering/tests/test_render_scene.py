@@ -78,6 +78,7 @@ def test_masks_agree_with_the_pixels(monkeypatch):
     monkeypatch.setattr(light, "shade", lambda rng, sun, height, scale: np.ones_like(height))
     monkeypatch.setattr(light, "shadow_of", lambda sun, cover, height: np.ones(cover.shape, np.float32))
     monkeypatch.setattr("data_engineering.render.water._exposure", lambda *_: 1.0)
+    monkeypatch.setattr("data_engineering.render.water.develop", lambda rng, picture: picture)
     plain = {"water": (0.0, 0.0), "noise": (0.0, 0.0), "blur_px": (0.0, 0.0), "layouts": {"none": 1.0}}
     sample = render(5, replace(SMALL, **plain, frames={"pvc": 1.0}, diagonals_probability=0.0))
     pixels = sample.clean.astype(int)
