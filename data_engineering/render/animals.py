@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_engineering.render.patches import Patch, Picture, Rgb, blob, cloud, solid
-from data_engineering.render.tiles import Field
+from data_engineering.render.patches import Field, Patch, Picture, Rgb, blob, cloud, solid
 
 
 def _pick(rng: np.random.Generator, colours: tuple[Rgb, ...]) -> NDArray[np.float32]:
@@ -96,7 +95,7 @@ def star(rng: np.random.Generator, size: int) -> Patch:
         path = np.round(arm * 16).astype(np.int32)
         cv2.polylines(alpha, [path], False, 255, max(round(0.085 * size), 2), cv2.LINE_AA, 4)
         cv2.polylines(alpha, [path[:2]], False, 255, max(round(0.13 * size), 2), cv2.LINE_AA, 4)
-    colour = _pick(rng, ((58, 82, 142), (126, 70, 54), (160, 126, 92), (104, 76, 104)))
+    colour = _pick(rng, ((58, 82, 142), (98, 62, 52), (160, 126, 92), (104, 76, 104)))
     dots = np.clip(cloud(rng, (size, size), 3.5, 0.7) - 0.9, 0, 1)[..., None]
     return solid(_swell(alpha, colour, 0.05 * size) + 40 * dots, alpha)
 

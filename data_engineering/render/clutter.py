@@ -61,10 +61,6 @@ class _Table:
     def px(self, cm: float) -> int:
         return max(round(cm * self.scale), 4)
 
-    def somewhere(self, past: float = 0.25) -> NDArray[np.float64]:
-        """A place on the canvas in or near the quadrat, `past` (a share of its side) beyond it at most."""
-        return self.place(self.rng.uniform(-past, 1 + past, 2))
-
     def place(self, uv: NDArray[np.float64]) -> NDArray[np.float64]:
         return apply(self.view.cm_to_canvas, (uv * self.view.quadrat_wh_cm)[None])[0]
 
@@ -80,8 +76,11 @@ def _animals(table: _Table) -> None:
     odds = np.array([o for o, _, _ in _ANIMALS.values()])
     make, (_, low, high) = list(_ANIMALS.items())[rng.choice(len(odds), p=odds / odds.sum())]
     for _ in range(rng.integers(1, 4)):  # they keep company
-        patch = make(rng, table.px(rng.uniform(low, high) * min(table.side_cm / 70, 1)))
-        table.lay(patch, table.somewhere(), rng.uniform(0, 2 * np.pi), _ON_SEABED_CM)
+        size_cm = rng.uniform(low, high) * min(table.side_cm / 70, 1)
+        uv = rng.uniform(-0.25, 1.25, (8, 2))  # bars lie over the seabed: the first place that is off them
+        off_bars = np.minimum(np.abs(uv), np.abs(uv - 1)).min(1) > 0.6 * size_cm / table.side_cm + 0.03
+        patch = make(rng, table.px(size_cm))
+        table.lay(patch, table.place(uv[off_bars.argmax()]), rng.uniform(0, 2 * np.pi), _ON_SEABED_CM)
 
 
 def _gear(table: _Table) -> None:
@@ -133,7 +132,7 @@ def _fish(table: _Table) -> None:
     rng = table.rng
     heading, size = rng.uniform(0, 2 * np.pi), rng.uniform(5, 16)
     school = int(rng.choice([1, 1, 2, 4]))
-    at = table.somewhere(0.3)
+    at = table.place(rng.uniform(-0.3, 1.3, 2))
     for _ in range(school):
         patch = animals.fish(rng, max(table.px(size * rng.uniform(0.85, 1.15)), 12))
         spot = at + rng.normal(0, 1.1, 2) * size * table.scale * (school > 1)
@@ -147,7 +146,7 @@ def _fin(table: _Table) -> None:
     edge = np.array(((share * w, 0), (w, share * h), (share * w, h), (0, share * h))[side])
     matrix = np.linalg.inv(table.view.canvas_to_photo)
     border, centre = apply(matrix, table.view.lens.straighten(np.array([edge, [w / 2, h / 2]])))
-    inward = (centre - border) / np.linalg.norm(centre - border)
+    inward = (centre - border) / float(np.linalg.norm(centre - border))
     length = rng.uniform(0.3, 0.55) * table.side_cm * table.scale
     turn = float(np.arctan2(*-inward[::-1])) + rng.normal(0, 0.3)
     tip = border + inward * rng.uniform(0.1, 0.4) * length

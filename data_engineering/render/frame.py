@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from data_engineering.render import fittings, patches
 from data_engineering.render.camera import View, apply
-from data_engineering.render.patches import Layer, Patch, Picture, Rgb
-from data_engineering.render.tiles import Field
+from data_engineering.render.patches import Field, Layer, Patch, Picture, Rgb
 
 Surface = Callable[[int, int, float], Field]
 """Colours ``[width, length, 3]`` of a bar from its length, width and where its light falls (-0.5..0.5)."""

@@ -14,7 +14,7 @@ from data_engineering.render.patches import Patch, Rgb, blob, cloud, solid, stre
 
 def tape(rng: np.random.Generator, length: int, width: int, px_per_cm: float) -> Patch:
     """A measuring tape, pulled more or less straight: it sags, and turns on its edge where it is twisted."""
-    grounds: tuple[Rgb, ...] = ((240, 238, 228), (240, 238, 228), (226, 200, 60), (206, 208, 204))
+    grounds: tuple[Rgb, ...] = ((240, 238, 228), (240, 238, 228), (212, 186, 84), (206, 208, 204))
     ground = grounds[rng.integers(4)]
     if width < 9:  # on its edge: nothing can be read
         strip = np.repeat(patches.tube(ground, width, 0.6, 1.0), length, 1)

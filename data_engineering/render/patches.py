@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from data_engineering.render import tiles
-from data_engineering.render.tiles import Field
 
 Rgb = tuple[int, int, int]
-Picture = NDArray[np.uint8]
+Picture = NDArray[Any]
+"""uint8; OpenCV's types know no number formats, so neither can these."""
+Field = NDArray[Any]
+"""float32."""
 
 _TURF: tuple[Rgb, ...] = ((84, 78, 50), (104, 88, 64), (66, 74, 44), (132, 92, 100), (58, 50, 42))
 
@@ -188,7 +191,7 @@ def ruler(rng: np.random.Generator, length: int, width: int, px_per_cm: float, g
     tall = np.zeros(length)
     tall[columns] = np.where(marks % per_cm, 0.22, np.where(marks // per_cm % 5, 0.36, 0.5))
     picture[(np.arange(width)[:, None] + 0.5) / width < tall] = ink
-    every = max(round(1.4 * width / px_per_cm), 1)
+    every = max(round(2.2 * width / px_per_cm), 1 if width > 14 else 5)
     start, size = int(rng.integers(0, 70)), max(width / 42, 0.25)
     for k in range(every, int(length / px_per_cm), every):
         red = (start + k) % 10 == 0 and rng.random() < 0.7

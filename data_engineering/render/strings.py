@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from data_engineering.render import frame
 from data_engineering.render.camera import View
+from data_engineering.render.patches import Field, Picture
 from data_engineering.render.settings import Settings
-from data_engineering.render.tiles import Field
 from quadrat.template import Template
 
 Points = NDArray[np.float64]
@@ -100,8 +100,8 @@ class Drawn:
         shadow: float32 ``[H, W]``, brightness factor on what lies below; `None` where none falls.
     """
 
-    cover: NDArray[np.uint8]
-    rgb: NDArray[np.uint8]
+    cover: Picture
+    rgb: Picture
     shadow: Field | None
 
 
@@ -176,9 +176,9 @@ def _width_px(rng: np.random.Generator, settings: Settings) -> float:
 class _Sheet:
     """Cover at twice the photo's size, colours, and a brightness (128: as it is) to multiply them with."""
 
-    cover: NDArray[np.uint8]
-    rgb: NDArray[np.uint8]
-    tone: NDArray[np.uint8]
+    cover: Picture
+    rgb: Picture
+    tone: Picture
 
     @classmethod
     def of(cls, size_wh: tuple[int, int]) -> _Sheet:
@@ -233,7 +233,7 @@ def _beside(rng: np.random.Generator, line: Points, width_px: float) -> Points:
     t = np.linspace(0, 1, len(line))
     normal = np.gradient(line, axis=0)[:, ::-1] * (1, -1)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
-    apart = (width_px + 1) * (rng.uniform(-1.6, 1.6) + 1.2 * np.sin(t * rng.uniform(4, 16) + rng.uniform(0, 6)))
+    apart = (0.7 * width_px + 1.2) * (rng.uniform(-1.6, 1.6) + 1.2 * np.sin(t * rng.uniform(4, 16) + rng.uniform(0, 6)))
     return line + normal * apart[:, None]
 
 
@@ -297,7 +297,7 @@ def _tail(yarn: _Yarn, sheet: _Sheet, start: NDArray[np.float64], length_px: flo
     sheet.line(np.concatenate([start[None], start + np.cumsum(steps, 0)]), 0.8 * yarn.width_px, colour, np.ones(n))
 
 
-def _shadow(rng: np.random.Generator, cover: NDArray[np.uint8], width_px: float) -> Field:
+def _shadow(rng: np.random.Generator, cover: Picture, width_px: float) -> Field:
     """A faint, soft shadow on what lies below, as far off as the strings are high: at half the size."""
     h, w = cover.shape
     small = cv2.resize(cover, (max(w // 2, 1), max(h // 2, 1)), interpolation=cv2.INTER_AREA)
