@@ -12,7 +12,7 @@ from data_engineering.render.surfaces import Ground
 from data_engineering.render.tiles import Field
 
 _Array = NDArray[np.float64]
-_Spot = tuple[list[int], int, tuple[float, float, float, float]]  # centre, radius, colour of the picture drawn on
+_Spot = tuple[list[int], int, float, float, float]  # centre, radius, height, mix, tone
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,16 @@ def draw(g: Ground, spacing_px: float, bush: Bush) -> tuple[Field, Field, Field,
     heads = _heads(g, tips, thick * (1 - bush.taper), top, bush, shade)
     for at, width, height, tone, head in zip(places, widths, heights, tones, heads, strict=True):
         _stroke(picture, at, width, height, mixes, tone)
-        for centre, radius, colour in head:
-            cv2.circle(picture, centre, radius, colour, -1)
+        for spot in head:
+            _ball(picture, *spot)
     picture = cv2.GaussianBlur(picture, (3, 3), 0.7)
     return picture[..., 0], picture[..., 1], picture[..., 2], picture[..., 3] > 0.5
+
+
+def _ball(picture: Field, centre: list[int], radius: int, height: float, mix: float, tone: float) -> None:
+    cv2.circle(picture, centre, radius, (height, mix, tone if radius < 3 else 0.88 * tone, 1.0), -1)
+    if radius >= 3:
+        cv2.circle(picture, centre, 2 * radius // 3, (height + 0.3 * radius, mix, tone, 1.0), -1)
 
 
 def _stroke(
@@ -88,7 +94,8 @@ def _grow(g: Ground, spacing_px: float, bush: Bush) -> tuple[_Array, _Array, _Ar
     at = np.stack([x, y], 1) + spacing_px * g.rng.normal(0, 0.2, (len(x), 2))
     column, row = np.clip(np.rint(at).astype(int) + reach, 0, n - 1).T
     rel = g.rel[row, column]
-    kept = (rel < 0.99) & (g.rng.uniform(size=len(rel)) > 0.04)
+    rim = max(0.99 - 0.35 * bush.lean * spacing_px / g.radius_px, 0.6)  # as far as tips stay within the outline
+    kept = (rel < rim) & (g.rng.uniform(size=len(rel)) > 0.04)
     at, rel = at[kept], rel[kept]
     order = np.argsort(-rel)  # the rim first: what stands in the middle is higher and hides it
     at, rel = at[order], rel[order]
@@ -113,10 +120,10 @@ def _heads(
     reach = 0.46 * thick[:, None] * g.rng.uniform(0.8, 1.15, around.shape)
     warts = tips[:, None] + reach[..., None] * np.stack([np.cos(around), np.sin(around)], -1)
     spots = np.rint(np.concatenate([warts, tips[:, None]], 1)).astype(int).tolist()
-    small = np.rint(np.maximum(0.2 * thick, 0.8)).astype(int).tolist()
+    small = np.rint(np.maximum((0.2 if count < 8 else 0.17) * thick, 0.8)).astype(int).tolist()
     large = np.rint(np.maximum(0.3 * thick, 0.6)).astype(int).tolist()
     heads = []
     for at, r, big, z, w, t in zip(spots, small, large, top.tolist(), thick.tolist(), shade.tolist(), strict=True):
-        head: list[_Spot] = [(p, r, (z + 0.2 * w, bush.tip, t, 1.0)) for p in at[:-1]]
-        heads.append([*head, (at[-1], big, (z + 0.3 * w, bush.tip, 1.06 * t, 1.0))])
+        head: list[_Spot] = [(p, r, z + 0.2 * w, bush.tip, t) for p in at[:-1]]
+        heads.append([*head, (at[-1], big, z + 0.3 * w, bush.tip, 1.06 * t)])
     return heads

@@ -21,6 +21,7 @@ SMALLEST_FEATURE_PX = 3.0
 _ANGLES = 2048
 _TURF = ((96, 90, 68), (118, 106, 84), (86, 92, 66), (148, 140, 118), (134, 104, 104))
 """What grows where a colony died: turf algae, sediment, pink crusts."""
+_RIM = (196, 172, 160)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +67,8 @@ def draw(rng: np.random.Generator, genus: str, diameter_px: float, px_per_cm: fl
     alive = 1 - dead
     height = shape.height * np.float32(ground.radius_px) - np.float32(0.03 * ground.radius_px) * dead
     height += skin.height * alive * np.float32(min(feature_px, 16.0) * 0.2)
-    mask = whole((shape.inside > 0) & ~lost)
+    fray = shape.inside - 2 * np.maximum(ground.rel - 1, 0)  # outwards less than inwards: the crop ends at `MARGIN`
+    mask = whole((fray > 0) & ~lost & (ground.rel < MARGIN))
     height = np.where(mask, np.maximum(height, 0.5), 0).astype(np.float32)
     return Colony(genus, form, rgb, height, mask, ground.rel, turf)
 
@@ -114,6 +116,7 @@ def _mortality(g: Ground, form: str) -> tuple[Field, NDArray[np.bool_]]:
     if form == "solitary" or g.rng.random() < 0.45:
         return np.zeros_like(g.rel), np.zeros(g.rel.shape, np.bool_)
     field = g.cloud(g.radius_px * g.rng.uniform(0.4, 0.9), 1.35) + 0.7 * np.square(np.minimum(g.rel, 1))
+    field += 0.14 * tiles.noise(1.0).sample(g.x_px, g.y_px, 18.0, g.rng.uniform(0, 1, 2))
     excess = field - np.float32(g.rng.uniform(1.2, 3.0))
     return step(-0.1, 0.1, excess), (excess > 0.15) & (g.rel > 0.7)
 
@@ -131,6 +134,8 @@ def _colour(g: Ground, look: Look, shape: Shape, skin: Skin, dead: Field) -> tup
     turf = np.array(_TURF[rng.integers(len(_TURF))]) * rng.uniform(0.8, 1.1)
     channels = [(a + weight * d + mix * (b - a)) * tone for a, b, d in zip(main, second, drift, strict=True)]
     if dead.any():
+        rim = 2 * dead * (1 - dead)  # where living tissue ends it is pale
+        channels = [c + rim * (np.float32(pale) - c) for c, pale in zip(channels, _RIM, strict=True)]
         rough = tiles.noise(1.0).sample(g.x_px, g.y_px, 14.0, rng.uniform(0, 1, 2))
         worn = (0.9 + 0.22 * rough) * (0.55 + 0.45 * np.minimum(shape.tone, 1))
         channels = [c + dead * (np.float32(t) * worn - c) for c, t in zip(channels, turf, strict=True)]

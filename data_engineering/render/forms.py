@@ -28,7 +28,7 @@ class Shape:
     tone: Field
 
 
-RAGGED = {"massive": 0.16, "solitary": 0.03, "encrusting": 0.36, "foliose": 0.26, "tabular": 0.3, "leathery": 0.22}
+RAGGED = {"massive": 0.22, "solitary": 0.03, "encrusting": 0.36, "foliose": 0.26, "tabular": 0.3, "leathery": 0.22}
 """How far the outline leaves the round; `COMMON_RAGGED` for the other forms."""
 COMMON_RAGGED = 0.2
 
@@ -51,6 +51,9 @@ def _massive(g: Ground, look: Look) -> Shape:
     )
     centre, number = looked[..., 0], looked[..., 2]
     lobe = np.sqrt(np.clip(1.6 - np.square(centre), 0, 2)) * (0.6 + 0.4 * number)
+    if g.rng.random() < 0.5:  # lobes upon lobes
+        fine = tiles.cells(1, 1).sample(g.x_px, g.y_px, max(0.4 * size, 6.0), g.rng.uniform(0, 1, 2))[..., 0]
+        lobe += 0.3 * np.sqrt(np.clip(1.6 - np.square(fine), 0, 2))
     lobe = cv2.GaussianBlur(lobe, (0, 0), max(size * 0.05, 0.6))
     crease = lumps * step(0.75, 1.3, centre)
     inside = 1 - g.rel - 0.22 * lumps * (centre - 0.6)
@@ -93,6 +96,7 @@ def _foliose(g: Ground, look: Look) -> Shape:
 def _bushy(g: Ground, spacing_px: float, bush: Bush, foot: float) -> Shape:
     """Branches over a dark hollow; within `foot` of the outline the gaps belong to the colony."""
     height, mix, tone, drawn = branches.draw(g, spacing_px, bush)
+    foot = min(foot, 1 - 0.3 * bush.lean * spacing_px / g.radius_px)
     inside = np.where(drawn, np.float32(1), np.float32(foot) - g.rel)
     return Shape(inside, height / np.float32(g.radius_px), mix, tone * (0.92 + 0.1 * _dome(g)))
 
@@ -110,7 +114,7 @@ def _branching(g: Ground, look: Look) -> Shape:
 def _knobs(g: Ground, look: Look) -> Shape:
     """Pocillopora: stout branches that end in heads of warts."""
     spacing = max(g.feature_px, 6.0)
-    warts = 6 if spacing > 11 else 3
+    warts = 3 if spacing < 11 else 6 if spacing < 26 else 9
     return _bushy(g, spacing, Bush(0.7, 0.86, 0.08, 0.35, g.rng.uniform(0.2, 0.4), 0.3, warts, 0.5, 0.7), 0.86)
 
 

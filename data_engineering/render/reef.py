@@ -18,6 +18,8 @@ from data_engineering.render.tiles import Field
 MIDDLE_GREY = 128.0
 """Colour of a bare seabed: what is darker than this once lit lies in shadow."""
 _TRIES = 25
+_ALOFT = {"branching", "knobs", "tabular", "solitary"}
+"""Growth forms whose margin stands clear of the ground."""
 _SMALLEST_CM = 2.0
 """Diameter under which a colony is a recruit, which nobody outlines from such a photo."""
 _DEEPEST_OVERLAP = 0.4
@@ -80,9 +82,9 @@ def _put(one: colony.Colony, place: _Place, rgb: Field, height: Field, ids: NDAr
     here, there = np.s_[ay0:ay1, ax0:ax1], np.s_[ay0 - y0 : ay1 - y0, ax0 - x0 : ax1 - x0]
     bed, crust = height[here], one.form == "encrusting"
     mask = one.mask[there]
-    if crust:  # what juts out of the bed stands through a thin crust, but cuts no piece off it
+    if one.form not in _ALOFT:  # what juts out of the bed covers a low margin
         jut = bed - cv2.blur(bed, (15, 15))
-        mask = colony.whole(mask & (jut < 1.5 + 12 * np.maximum(0.9 - one.rel[there], 0)))
+        mask = colony.whole(mask & (jut < (1.5 if crust else 4.0) + 16 * np.maximum(0.9 - one.rel[there], 0)))
     if not mask.any():
         return
     around = _settle(one, there, mask, place.radius_px, rgb[here], bed, ids[here] == 0)
