@@ -50,7 +50,7 @@ def urchin(rng: np.random.Generator, size: int) -> Patch:
 
 def sponge(rng: np.random.Generator, size: int) -> Patch:
     """An encrusting or lumpy sponge with a few oscula."""
-    colour = _pick(rng, ((176, 66, 36), (196, 126, 40), (84, 70, 110), (60, 58, 60), (150, 140, 90), (70, 100, 150)))
+    colour = _pick(rng, ((138, 68, 48), (166, 120, 62), (84, 72, 104), (60, 58, 60), (150, 140, 90), (70, 100, 150)))
     t = np.linspace(0, 2 * np.pi, 60, endpoint=False)
     radius = 0.33 * size * np.ones(60)
     for k in range(2, 8):
