@@ -49,7 +49,7 @@ def _massive(g: Ground, look: Look) -> Shape:
     looked = tiles.cells(1, 0).sample(
         g.x_px + bend * g.cloud(2 * size, 2.4), g.y_px + bend * g.cloud(2 * size, 2.4), size, g.rng.uniform(0, 1, 2)
     )
-    centre, number = looked[..., 0], looked[..., 2]
+    centre, _, number = cv2.split(looked)
     lobe = np.sqrt(np.clip(1.6 - np.square(centre), 0, 2)) * (0.6 + 0.4 * number)
     if g.rng.random() < 0.5:  # lobes upon lobes
         fine = tiles.cells(1, 1).sample(g.x_px, g.y_px, max(0.4 * size, 6.0), g.rng.uniform(0, 1, 2))[..., 0]
@@ -96,7 +96,7 @@ def _foliose(g: Ground, look: Look) -> Shape:
 def _bushy(g: Ground, spacing_px: float, bush: Bush, foot: float) -> Shape:
     """Branches over a dark hollow; within `foot` of the outline the gaps belong to the colony."""
     height, mix, tone, drawn = branches.draw(g, spacing_px, bush)
-    foot = min(foot, 1 - 0.3 * bush.lean * spacing_px / g.radius_px)
+    foot = min(foot, max(1 - 0.3 * bush.lean * spacing_px / g.radius_px, 0.72))
     inside = np.where(drawn, np.float32(1), np.float32(foot) - g.rel)
     return Shape(inside, height / np.float32(g.radius_px), mix, tone * (0.92 + 0.1 * _dome(g)))
 
@@ -131,7 +131,7 @@ def _columns(g: Ground, look: Look) -> Shape:
     """Psammocora: low blunt columns, grown together, soft as felt."""
     size = max(g.feature_px * g.rng.uniform(3.5, 6), 7.0)
     looked = g.look_up(tiles.cells(0, 0), size)
-    centre, number = looked[..., 0], looked[..., 2]
+    centre, _, number = cv2.split(looked)
     swell = cv2.GaussianBlur(step(1.3, 0.1, centre) * (0.4 + 0.6 * number), (0, 0), max(0.06 * size, 0.6))
     inside = 1 - g.rel - np.float32(min(size / g.radius_px, 0.5)) * 0.5 * (centre - 0.6)
     height = 0.2 * _dome(g) + np.float32(0.6 * size / g.radius_px) * swell + 0.03

@@ -89,7 +89,8 @@ def step(low: float, high: float, value: Field) -> Field:
 def cells_of(ground: Ground, regular: int = 2, feature_px: float | None = None) -> tuple[Field, Field, Field, Field]:
     """Distance to the centre, distance to the edge, random number, septa: see `tiles.corallites`."""
     looked = ground.look_up(tiles.corallites(regular, 0), feature_px or ground.feature_px)
-    return looked[..., 0], looked[..., 1], looked[..., 2], looked[..., 3]
+    centre, edge, number, septa = cv2.split(looked)
+    return centre, edge, number, septa
 
 
 def _honeycomb(g: Ground) -> Skin:
