@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.host.errors import error_body
+from deploy.host.errors import HttpError, send_error
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -96,17 +96,11 @@ class Guard:
         client = (scope.get("client") or (None,))[0]
         if self._access.permits(client, headers.get(b"authorization", "")):
             await self._app(scope, receive, send)
-            return
-        status, body, extra = self._refusal(client)
-        await send({"type": "http.response.start", "status": status, "headers": [*extra, *_json_headers(body)]})
-        await send({"type": "http.response.body", "body": body})
+        else:
+            await send_error(scope, send, self._refusal(client))
 
-    def _refusal(self, client: str | None) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+    def _refusal(self, client: str | None) -> HttpError:
         if self._access.token:
-            body = error_body("unauthorized", "send the host's token as `Authorization: Bearer TOKEN`")
-            return 401, body, [(b"www-authenticate", b"Bearer")]
-        return 403, error_body("forbidden", f"{client} is in none of the ranges that --allow names"), []
-
-
-def _json_headers(body: bytes) -> list[tuple[bytes, bytes]]:
-    return [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+            message = "send the host's token as `Authorization: Bearer TOKEN`"
+            return HttpError(401, "unauthorized", message, {"WWW-Authenticate": "Bearer"})
+        return HttpError(403, "forbidden", f"{client} is in none of the ranges that --allow names")

@@ -14,7 +14,31 @@ from deploy.host.access import AccessError
 from deploy.host.functions import ROOT, FunctionError
 from deploy.host.server import Host, HostError, Limits
 
-_MB = 10**6
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
+
+
+def _size(text: str) -> int:
+    """Bytes from ``64M``, ``1.5G`` or a plain number."""
+    unit = _UNITS.get(text[-1:].upper())
+    try:
+        return int(float(text[:-1]) * unit) if unit else int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected bytes, such as 64M or 2G") from error
+
+
+_LIMITS: dict[str, tuple[Callable[[str], float], str]] = {
+    "workers": (int, "processes a function, each with a copy of its model"),
+    "queue": (int, "requests a function that may wait"),
+    "timeout_s": (float, "seconds a request may take in a worker"),
+    "wait_s": (float, "seconds a request may wait for a worker"),
+    "max_body": (_size, "bytes of the largest body"),
+    "body_s": (float, "seconds in which a request must have come"),
+    "idle_s": (float, "seconds a client may say nothing amid its request"),
+    "memory": (_size, "bytes (or 4G) above which a worker is replaced; Linux"),
+    "start_s": (float, "seconds a function may take to load its model"),
+    "connections": (int, "open connections, over all ports"),
+    "grace_s": (float, "seconds to finish requests in when stopped"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,15 +84,7 @@ def _make_host(asked: argparse.Namespace) -> Host:
         token=_token(asked.token_env),
         allow=asked.allow,
         model_paths=dict(asked.model_path),
-        limits=Limits(
-            workers=asked.workers,
-            queue=asked.queue,
-            timeout_s=asked.timeout,
-            wait_s=asked.wait,
-            max_body=asked.max_body,
-            memory=asked.memory * _MB,
-            grace_s=asked.grace,
-        ),
+        limits=Limits(**{name: getattr(asked, name) for name in _LIMITS}),
     )
 
 
@@ -118,13 +134,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--allow", action="append", default=[], metavar="CIDR", help="source range that needs no token (repeatable)")
     add("--token-env", metavar="NAME", help="environment variable that holds the token")
-    add("--workers", type=int, default=limits.workers, help="processes a function, each with a copy of its model")
-    add("--queue", type=int, default=limits.queue, metavar="N", help="requests a function that may wait")
-    add("--timeout", type=float, default=limits.timeout_s, metavar="S", help="seconds a request may take in a worker")
-    add("--wait", type=float, default=limits.wait_s, metavar="S", help="seconds a request may wait for a worker")
-    add("--max-body", type=int, default=limits.max_body, metavar="BYTES", help="largest body")
-    add(
-        "--memory", type=int, default=limits.memory // _MB, metavar="MB", help="a worker above this is replaced (Linux)"
-    )
-    add("--grace", type=float, default=limits.grace_s, metavar="S", help="seconds to finish requests in when stopped")
+    for name, (kind, meaning) in _LIMITS.items():
+        flag = f"--{name.removesuffix('_s').replace('_', '-')}"
+        add(
+            flag,
+            dest=name,
+            type=kind,
+            default=getattr(limits, name),
+            metavar="S" if name.endswith("_s") else "N",
+            help=meaning,
+        )
     return parser

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from deploy.host.errors import error_body
 from deploy.host.limits import Limits
 from deploy.host.metrics import HOST, HostMetrics
+from deploy.host.recorder import HEAD_TOO_LARGE, new_id
 
 _LINGER_S = 2.0
 """A connection closed at once while its client still sends is reset, and the answer lost with it."""
@@ -96,13 +96,13 @@ class Connection(H11Protocol):
         fault = sys.exception()
         status = getattr(fault, "error_status_hint", 400)
         if status == 431:
-            self._refuse(431, "headers_too_large", "the headers are too large: at most 16 KiB are taken")
+            self._refuse(431, *HEAD_TOO_LARGE)
         else:
             self._refuse(400, "bad_http", f"this is not HTTP/1.1: {fault or msg}")
 
     def _refuse(self, status: int, code: str, message: str) -> None:
         """Answer without the app, then close once the client has had time to read."""
-        body, request_id = error_body(code, message), uuid.uuid4().hex[:16]
+        body, request_id = error_body(code, message), new_id()
         if self._closing or self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.abort()  # amid another answer: there is no way to say anything
             return

@@ -8,9 +8,13 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from deploy.host.errors import HttpError, send_error
 from deploy.host.metrics import HOST, HostMetrics
 
 REQUEST_ID = b"x-quadrat-request"
+MAX_HEAD_BYTES = 16 * 1024
+"""h11 bounds a head that is not yet whole by this; a whole one, however large, passes there and is refused here."""
+HEAD_TOO_LARGE = ("head_too_large", "address and headers are too large: at most 16 KiB are taken")
 _SANE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
@@ -43,6 +47,10 @@ def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
     return given.decode() if _SANE.fullmatch(given) else new_id()
 
 
+def _head_size(scope: Any) -> int:
+    return len(scope["raw_path"]) + len(scope["query_string"]) + sum(len(n) + len(v) for n, v in scope["headers"])
+
+
 class Recorder:
     """ASGI middleware, outermost: strangers and wrong paths are recorded too."""
 
@@ -67,7 +75,10 @@ class Recorder:
             await send(message)
 
         try:
-            await self._app(scope, counted_receive, counted_send)
+            if _head_size(scope) > MAX_HEAD_BYTES:
+                await send_error(scope, counted_send, HttpError(431, *HEAD_TOO_LARGE))
+            else:
+                await self._app(scope, counted_receive, counted_send)
         finally:
             self._note(scope, record)
 

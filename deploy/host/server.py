@@ -24,7 +24,7 @@ from deploy.host.limits import HostError, Limits
 from deploy.host.log import make_logger, take_over_library_logs
 from deploy.host.metrics import HostMetrics
 from deploy.host.pool import Pool
-from deploy.host.recorder import Recorder
+from deploy.host.recorder import MAX_HEAD_BYTES, Recorder
 
 __all__ = ["Host", "HostError", "Limits"]
 
@@ -252,4 +252,5 @@ def _config(app: Any, doors: Doors) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,  # X-Forwarded-For would let a client choose its address
         timeout_graceful_shutdown=_CLOSE_S,
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
+import logging
 import os
 import signal
 import socket
@@ -46,6 +47,7 @@ def main(fd: str, name: str, folder: str, module: str, entry: str) -> None:
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     logger = make_logger(function=name, worker=os.getpid())
     take_over_library_logs(logger)
+    logging.captureWarnings(True)
     with socket.socket(fileno=int(fd)) as connection, connection.makefile("rwb") as stream:
         ready = _set_up(Path(folder), module, entry, logger, stream)
         while ready and (frame := frames.read(stream)):
