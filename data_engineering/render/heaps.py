@@ -54,7 +54,7 @@ def rubble() -> Tile:
 
 @cache
 def stones() -> Tile:
-    """Boulders and pebbles of all sizes, the middling ones one feature wide."""
+    """Boulders and pebbles of all sizes, the middling ones one feature wide; without the third channel."""
     rng = np.random.default_rng([6, 1])
     pieces = []
     for _ in range(850):
@@ -62,7 +62,8 @@ def stones() -> Tile:
         half = width * rng.uniform(1.0, 1.9)
         place = rng.uniform(0, _SIDE_PX, 2)
         pieces.append(_Piece(*place, half, width, rng.uniform(0, 7), rng.uniform(-0.9, 0.1) * width))
-    return _heap(pieces, rng, 60.0)
+    heap = _heap(pieces, rng, 60.0)
+    return Tile(tuple(np.ascontiguousarray(level[..., :2]) for level in heap.levels), heap.period_px)
 
 
 @cache

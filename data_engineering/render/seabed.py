@@ -60,7 +60,7 @@ class _Place:
         return _noise(self.rng, self.size_wh, feature_px, tile)
 
     def heap(self, tile: Tile, feature_cm: float) -> list[Field]:
-        """Height (features), number and depth of a heap turned at random."""
+        """The channels of a heap turned at random."""
         turn = self.rng.uniform(0, 2 * np.pi)
         c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
         u, v = self.bend
@@ -145,8 +145,8 @@ def _rock(place: _Place) -> _Layer:
     rng = place.rng
     size = rng.uniform(6, 18)
     relief = np.float32(rng.uniform(0.4, 1.2))
-    big, number, _ = place.heap(heaps.stones(), size)
-    small, other, _ = place.heap(heaps.stones(), size * rng.uniform(0.16, 0.3))
+    big, number = place.heap(heaps.stones(), size)
+    small, other = place.heap(heaps.stones(), size * rng.uniform(0.16, 0.3))
     lump, grit = place.noise(4, 1.25), place.grit
     height = relief * np.float32(size) * (0.75 * big + 0.26 * small) + 0.14 * lump + 0.08 * grit
     tone = 0.16 + 0.3 * number + 0.25 * other + 0.09 * lump + 0.1 * grit + 0.2 * step(1.2, 2.2, grit + 0.7 * lump)
@@ -187,10 +187,10 @@ def _sand(place: _Place) -> _Layer:
     w, h = place.size_wh
     x = np.arange(w, dtype=np.float32)[None, :] * np.float32(np.cos(turn) / (wave * place.px_per_cm))
     y = np.arange(h, dtype=np.float32)[:, None] * np.float32(np.sin(turn) / (wave * place.px_per_cm))
-    ripple = np.sin(2 * np.pi * (x + y + 0.35 * place.noise(20, 2.0))) * np.float32(rng.uniform(0, 0.35))
+    ripple = np.sin(2 * np.pi * (x + y + 0.35 * place.noise(20, 2.0))) * np.float32(0.3 * rng.beta(1, 3))
     grain, stain = place.grit, place.noise(12, 1.5)
     crumbs = step(1.7, 2.6, grain + 0.5 * stain)
-    colour = _mix(tone * 0.62, tone, 0.72 + 0.12 * ripple + 0.07 * grain + 0.12 * stain - 0.4 * crumbs)
+    colour = _mix(tone * 0.62, tone, 0.72 + 0.08 * ripple + 0.07 * grain + 0.12 * stain - 0.4 * crumbs)
     return _Layer(colour, ripple + 0.015 * grain + 0.1 * crumbs + 0.12 * stain, 0.25)
 
 

@@ -7,6 +7,7 @@ light scattered by the water is added, both growing with the way through the wat
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -66,7 +67,7 @@ def draw(
     radius = x * x + y * y
     lit = _strobe(rng, radius, depth) if strength > 0.25 and rng.random() < settings.strobe_probability else 0.0
     way = 0.75 + np.float32(rng.uniform(0, 0.9) ** 2) * radius + np.float32(rng.uniform(0.8, 2.2)) * depth
-    way = np.clip(way, 0.1, 4) * np.float32(strength)
+    way = np.clip(way, 0.1, 2.6) * np.float32(strength)
     down = (1 - lit) * way + lit * 0.25 * way  # the strobe's light comes a short way, the sun's a long one
     through = np.stack([np.exp(-np.float32(k) * down) for k in loss], -1)
     balance = through[:: max(depth.shape[0] // 16, 1)].mean((0, 1)) ** -rng.uniform(0.2, 0.75)  # undone by the camera
@@ -93,7 +94,7 @@ def _strobe(rng: np.random.Generator, radius: Field, depth: Field) -> Field:
 def develop(rng: np.random.Generator, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """What a camera makes of the scene: contrast, saturation, and sharpening that leaves a faint halo."""
     level = np.linspace(0, 1, 256)
-    bend, gamma = rng.uniform(0, 0.4), rng.uniform(0.72, 1.05)
+    bend, gamma = rng.uniform(0, 0.4), rng.uniform(0.8, 1.1)
     curve = (1 - bend) * level + bend * level * level * (3 - 2 * level)
     toned = cv2.LUT(picture, (255 * curve**gamma + 0.5).astype(np.uint8))
     saturation = rng.uniform(0.65, 1.0)
@@ -120,7 +121,7 @@ def _specks(rng: np.random.Generator, haze: Field, strength: float) -> None:
 def _exposure(rng: np.random.Generator, picture: NDArray[np.uint8], gain: NDArray, haze: NDArray) -> float:
     """The factor that brings the photo to a middling brightness, as a camera's meter does, if not quite."""
     mean = float((picture[::8, ::8].mean((0, 1)) * gain[::4, ::4].mean((0, 1)) + haze[::4, ::4].mean((0, 1))).mean())
-    return float(np.clip(rng.uniform(90, 148) / mean, 0.6, 1.7))
+    return float(np.clip(rng.uniform(84, 136) / mean, 0.6, 1.7))
 
 
 def _grow(field: NDArray, size_wh: tuple[int, int]) -> Field:
@@ -133,7 +134,19 @@ def _noise(rng: np.random.Generator, settings: Settings, picture: NDArray[np.uin
     sigma = np.float32(rng.uniform(*settings.noise) * (0.3 if mild else 1))
     shrunk = cv2.resize(picture, (w // 4 + 1, h // 4 + 1), interpolation=cv2.INTER_AREA)[..., 1].astype(np.float32)
     bright = cv2.resize(sigma * np.sqrt(0.25 + shrunk / 150), (w, h), interpolation=cv2.INTER_LINEAR)
-    light = rng.standard_normal((h, w), np.float32) * (np.float32(0.8) * bright)
-    tint = rng.standard_normal((h // 3 + 1, w // 3 + 1, 3), np.float32)
-    noise = cv2.resize(tint * (0.5 * sigma), (w, h), interpolation=cv2.INTER_LINEAR)
-    return cv2.add(noise, cv2.merge([light] * 3))
+    light = _normal(rng, (h, w)) * (np.float32(0.8) * bright)
+    tint = cv2.merge([_normal(rng, (h // 3 + 1, w // 3 + 1)) for _ in range(3)]) * (0.5 * sigma)
+    return cv2.add(cv2.resize(tint, (w, h), interpolation=cv2.INTER_LINEAR), cv2.merge([light] * 3))
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
+    """Normal random numbers ``[h, w]``: a part, chosen at random, of a field drawn once a process."""
+    h, w = shape
+    field = _field(-(-max(h, w) // 512) * 512 + 512)
+    y, x = rng.integers(0, field.shape[0] - h + 1), rng.integers(0, field.shape[1] - w + 1)
+    return field[y : y + h, x : x + w]
+
+
+@cache
+def _field(side: int) -> Field:
+    return np.random.default_rng([7, side]).standard_normal((side, side), np.float32)
