@@ -62,7 +62,7 @@ def draw(g: Ground, spacing_px: float, bush: Bush) -> tuple[Field, Field, Field,
         _stroke(picture, at, width, height, mixes, tone)
         for spot in head:
             _ball(picture, *spot)
-    picture = cv2.GaussianBlur(picture, (3, 3), 0.7)
+    picture = cv2.GaussianBlur(picture, (0, 0), float(np.clip(0.055 * spacing_px, 0.6, 2.0)))  # rounds off the pieces
     return picture[..., 0], picture[..., 1], picture[..., 2], picture[..., 3] > 0.5
 
 

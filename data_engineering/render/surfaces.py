@@ -170,7 +170,7 @@ def _ridges(g: Ground) -> Skin:
     wave *= np.clip(0.75 + 0.4 * bend, 0.2, 1.2)
     fine = g.look_up(tiles.noise(1.1), 10.0)
     margin = step(0.88, 1.0, g.rel)
-    return Skin(0.25 + 0.22 * wave + 0.7 * margin + 0.08 * fine, 0.96 + 0.1 * wave + 0.05 * fine, 0.4 * wave)
+    return Skin(0.25 + 0.3 * wave + 0.7 * margin + 0.08 * fine, 0.96 + 0.17 * wave + 0.05 * fine, 0.8 * wave)
 
 
 def _septa(g: Ground) -> Skin:
