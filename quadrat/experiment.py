@@ -91,8 +91,9 @@ def config_to_yaml(config: object) -> str:
 
 
 def _parsed(override: str) -> DictConfig:
+    key, _, value = override.partition("=")
     try:
-        return OmegaConf.from_dotlist([override])
+        return OmegaConf.from_dotlist([override if value else f"{key}=''"])  # `key=` is empty text, not null
     except Exception as error:  # a YAML error in the value
         raise ConfigError(f"{override!r}: cannot be read ({error})") from error
 

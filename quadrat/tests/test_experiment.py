@@ -44,6 +44,11 @@ def test_overrides_keep_their_type(epochs, mosaic):
     assert config.augment.mosaic == pytest.approx(mosaic)
 
 
+def test_a_key_without_a_value_is_empty_text_and_not_null():
+    config = experiment.resolve_config(Config(pretrained="yolo11n-seg.pt"), None, ["model=", "pretrained="])
+    assert (config.model, config.pretrained) == ("", "")
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
