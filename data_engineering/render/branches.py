@@ -47,7 +47,7 @@ def draw(g: Ground, spacing_px: float, bush: Bush) -> tuple[Field, Field, Field,
     n = g.rel.shape[0]
     feet, tips, rel, rise = _grow(g, spacing_px, bush)
     picture = np.zeros((n, n, 4), np.float32)
-    picture[..., 2] = 0.6
+    picture[..., 2] = 0.52
     top = bush.relief * g.radius_px * (1 - np.minimum(rel, 1.0) ** 2) + rise
     thick = spacing_px * bush.width * g.rng.uniform(0.85, 1.2, len(rel))
     shade = g.rng.uniform(0.88, 1.08, len(rel))

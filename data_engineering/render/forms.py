@@ -95,6 +95,7 @@ def _foliose(g: Ground, look: Look) -> Shape:
 
 def _bushy(g: Ground, spacing_px: float, bush: Bush, foot: float) -> Shape:
     """Branches over a dark hollow; within `foot` of the outline the gaps belong to the colony."""
+    spacing_px = min(spacing_px, max(0.42 * g.radius_px, 4.0))  # a small colony has small branches, not few
     height, mix, tone, drawn = branches.draw(g, spacing_px, bush)
     foot = min(foot, max(1 - 0.3 * bush.lean * spacing_px / g.radius_px, 0.72))
     inside = np.where(drawn, np.float32(1), np.float32(foot) - g.rel)
