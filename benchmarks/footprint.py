@@ -13,10 +13,9 @@ import importlib.util
 import json
 import os
 import resource
-import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,8 @@ FUNCTION = Path(__file__).parents[1] / "coral_seg_yolo" / "deploy" / "pth-yolo-c
 CONFIGS = Path(__file__).parents[1] / "coral_seg_yolo" / "configs"
 OUT_OF_MEMORY = 7
 """Exit status of a job that the GPU's memory was too small for."""
+PARAMETER_BYTES = 20
+"""In training: weight, gradient, two moments of AdamW and the running average, 4 bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,15 @@ class Footprint:
     """What came of a job.
 
     Attributes:
-        seconds: median a photo or step, the first one left out.
-        core_seconds: processor time of it, all threads together: other work on the machine hardly changes it.
+        seconds: of the fastest photo or step after the first: other work on the machine only adds.
+        core_seconds: least processor time of one, all threads together; other work changes it less.
         ready_s: from the start of the process until the first photo or step could begin.
         memory_gib: most main memory that the process held at once.
         gpu_gib: most GPU memory that PyTorch's tensors held at once; `None` without a GPU.
         gpu_reserved_gib: most that PyTorch took from the GPU for them.
-        kept_gib: of a training step what a GPU must hold at least, see `Kept`; `None` for other jobs.
+        kept_gib: what autograd keeps of a training step, see `Kept`; in proportion to the photos of a step; `None`
+            for other jobs.
+        fixed_gib: what training holds whatever the number of photos: see `PARAMETER_BYTES`.
     """
 
     seconds: float
@@ -49,6 +52,7 @@ class Footprint:
     gpu_gib: float | None = None
     gpu_reserved_gib: float | None = None
     kept_gib: float | None = None
+    fixed_gib: float | None = None
 
 
 class Clock:
@@ -69,11 +73,11 @@ class Clock:
         self.laps.append((now[0] - self._from[0], now[1] - self._from[1]))
         self._from = now
 
-    def footprint(self, kept_gib: float | None = None) -> Footprint:
+    def footprint(self, *kept_and_fixed_gib: float) -> Footprint:
         """All laps but the first, and the memory of the process so far."""
         laps = self.laps[1:] or self.laps
-        wall, core = (statistics.median(column) for column in zip(*laps, strict=True))
-        return Footprint(wall, core, self.ready_s, _peak_bytes() / GIB, *_gpu_gib(), kept_gib)
+        wall, core = (min(column) for column in zip(*laps, strict=True))
+        return Footprint(wall, core, self.ready_s, _peak_bytes() / GIB, *_gpu_gib(), *kept_and_fixed_gib)
 
 
 def render(out: str, count: int, size_px: int) -> Footprint:
@@ -88,7 +92,7 @@ def render(out: str, count: int, size_px: int) -> Footprint:
     return clock.footprint()
 
 
-def predict(photo: str, weights: str | None, device: str, tile_px: int = 0, rounds: int = 3) -> Footprint:
+def predict(photo: str, weights: str | None, device: str, tile_px: int = 0, rounds: int = 5) -> Footprint:
     """A JPEG to colonies."""
     from coral_seg_yolo import model
     from quadrat import images
@@ -98,7 +102,7 @@ def predict(photo: str, weights: str | None, device: str, tile_px: int = 0, roun
     return _repeated(lambda: predictor.predict(images.decode(data)), rounds)
 
 
-def handler(photo: str, weights: str | None, device: str, rounds: int = 3) -> Footprint:
+def handler(photo: str, weights: str | None, device: str, rounds: int = 5) -> Footprint:
     """A request of CVAT to its answer, through the function that ships."""
     import nuclio_sdk
 
@@ -136,31 +140,31 @@ def train(data: str, config: str, device: str, steps: int = 3, batch: int = 8) -
         if running.batch_size != batch:  # ultralytics halves it where memory runs out
             sys.exit(OUT_OF_MEMORY)
         _synchronize()
-        kept.add_network(running.model)
+        kept.end_step(running.model)
         clocks[0].lap()
         if len(clocks[0].laps) == steps:
             raise trainer.Stopped
 
-    trainer.Trainer = Timed
+    trainer.Trainer = Timed  # type: ignore[misc]  # `coral_seg_yolo.train` imports it when it starts
     overrides = ["pretrained=", "level=", "epochs=100", f"batch={batch}", "plots=false", "cache=", "warmup_epochs=0"]
     with kept.counting():
         stage.main(Path(data), config=CONFIGS / config, overrides=overrides, name="footprint", device=device)
-    return clocks[0].footprint(kept.most / GIB)
+    return clocks[0].footprint(kept.most / GIB, kept.fixed / GIB)
 
 
 class Kept:
-    """Counts what a training step must hold at least, in bytes: on a GPU this much memory is needed, and some more.
+    """Counts in bytes what a training step must hold, on a processor as on a GPU, when its backward pass begins.
 
-    That is what autograd keeps for the backward pass, each storage once, and 24 bytes a parameter: weight, gradient, two moments
-    of AdamW, the average (EMA), and its half-precision copies. A network in 16 bits keeps half as much as one in 32.
+    That is what autograd keeps, each storage once (`most`, without the weights), and `PARAMETER_BYTES` a parameter
+    (`fixed`). The tensors of one moment, PyTorch's own context and what fragmentation wastes come on top.
     """
 
     def __init__(self) -> None:
-        self.most = 0
+        self.most = self.fixed = 0
         self._storages: dict[int, int] = {}
 
     @contextlib.contextmanager
-    def counting(self) -> Any:
+    def counting(self) -> Iterator[None]:
         """Within the block every tensor that autograd keeps is counted."""
         import torch
 
@@ -176,11 +180,12 @@ class Kept:
         """Begin a step."""
         self._storages.clear()
 
-    def add_network(self, network: Any) -> None:
-        """End a step: take it if it kept more than those before."""
-        weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
-        activations = sum(size for pointer, size in self._storages.items() if pointer not in weights)
-        self.most = max(self.most, activations + 20 * sum(parameter.numel() for parameter in network.parameters()))
+    def end_step(self, network: Any) -> None:
+        """Take the step if it kept more than those before."""
+        parameters = list(network.parameters())
+        weights = {parameter.untyped_storage().data_ptr() for parameter in parameters}
+        self.most = max(self.most, sum(size for at, size in self._storages.items() if at not in weights))
+        self.fixed = PARAMETER_BYTES * sum(parameter.numel() for parameter in parameters)
 
 
 def _repeated(run: Callable[[], object], rounds: int) -> Footprint:
@@ -193,7 +198,8 @@ def _repeated(run: Callable[[], object], rounds: int) -> Footprint:
 
 def _module(path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -203,7 +209,7 @@ def _started() -> float:
     """When this process was started, in seconds of `time.time`."""
     import psutil
 
-    return psutil.Process().create_time()
+    return float(psutil.Process().create_time())
 
 
 def _peak_bytes() -> int:
@@ -217,7 +223,7 @@ def _peak_bytes() -> int:
 
 def _gpu_gib() -> tuple[float | None, float | None]:
     torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
+    if torch is None or not torch.cuda.is_available():
         return None, None
     return torch.cuda.max_memory_allocated() / GIB, torch.cuda.max_memory_reserved() / GIB
 
@@ -225,7 +231,7 @@ def _gpu_gib() -> tuple[float | None, float | None]:
 def _synchronize() -> None:
     import torch
 
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
