@@ -6,7 +6,7 @@ weights that ship, on a few rendered photos whose answers were taken one by one 
 several workers do compared with one.
 
     python -m benchmarks.host_stress                       # 10,000 requests, 20 kills
-    python -m benchmarks.host_stress --requests 300 --kills 3 --real 0 --json
+    python -m benchmarks.host_stress --requests 300 --kills 3 --real 0 --rounds 0 --json
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ import statistics
 import sys
 import tempfile
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from benchmarks import host_clients, host_requests
+from benchmarks import host_clients, host_requests, host_throughput
 from benchmarks.host_process import ROOT, HostProcess
 from benchmarks.host_requests import Asked
 
@@ -34,10 +35,17 @@ CLIENTS = 16
 WORKERS = 2
 IDLE_S = 1.0
 MEMORY_MARGIN = 1.10
+NAP_S = 0.2
+LEAST_THROUGHPUT = 0.95
 
 
 def main(
-    requests: int = 10_000, kills: int = 20, real: int = 500, seed: int = 2026, log: Path | None = None
+    requests: int = 10_000,
+    kills: int = 20,
+    real: int = 500,
+    rounds: int = 7,
+    seed: int = 2026,
+    log: Path | None = None,
 ) -> dict[str, Any]:
     """Run it.
 
@@ -45,51 +53,85 @@ def main(
         requests: in all; a tenth of them broken.
         kills: workers ended with SIGKILL, at random moments.
         real: how many of the good requests go through coral_seg_yolo.
+        rounds: of the throughput's measurement; 0 leaves it out.
         seed: of the broken requests, their order, and the moments and victims of the kills.
         log: where the host writes its lines.
 
     Returns:
         Figures, ``faults`` (what went wrong, in words) and ``ok``.
     """
-    folder = tempfile.TemporaryDirectory(prefix="host-stress-")
+    with tempfile.TemporaryDirectory(prefix="host-stress-") as folder:
+        path = log or Path(folder) / "host.log"
+        figures = _fire(requests, kills, real, seed, path)
+        if rounds:
+            figures["throughput"] = _throughput(rounds, bool(real), path)
+            figures["faults"] += _slow(figures["throughput"][0])
+    return {**figures, "ok": not figures["faults"]}
+
+
+def _fire(requests: int, kills: int, real: int, seed: int, log: Path) -> dict[str, Any]:
     names = [STRESS, YOLO] if real else [STRESS]
-    options = ["--workers", str(WORKERS), "--queue", str(2 * CLIENTS), "--idle", str(IDLE_S)]
+    options = ["--workers", str(WORKERS), "--queue", str(2 * CLIENTS), "--idle", str(IDLE_S), "--wait", "120"]
     options += ["--max-body", str(host_requests.MAX_BODY)]
-    with folder, HostProcess([FOLDERS[n] for n in names], log or Path(folder.name) / "host.log", *options) as host:
+    with HostProcess([FOLDERS[n] for n in names], log, *options) as host:
         plan = _plan(host, requests, real, seed)
         warm_up = _plan(host, max(100, requests // 20), real // 10, seed + 1)
         run = _Run(host, len(names) * WORKERS, random.Random(seed))
         return run.measure(plan, warm_up, kills)
 
 
+def _throughput(rounds: int, real: bool, log: Path) -> list[dict[str, Any]]:
+    napping = host_throughput.measure(
+        FOLDERS[STRESS], _good_requests, log, workers=4, rounds=rounds, requests=20, nap_s=NAP_S
+    )
+    if not real:
+        return [napping]
+    return [
+        napping,
+        host_throughput.measure(FOLDERS[YOLO], _network_requests, log, workers=2, rounds=rounds, requests=20),
+    ]
+
+
+def _slow(napping: dict[str, Any]) -> list[str]:
+    ratio = napping["ratio"]
+    return [f"throughput {ratio} of workers x one, wanted {LEAST_THROUGHPUT}"] if ratio < LEAST_THROUGHPUT else []
+
+
 def _plan(host: HostProcess, requests: int, real: int, seed: int) -> list[Asked]:
     """All requests in the order in which clients take them."""
     bad = host_requests.broken(f"/functions/{STRESS}", requests // 10, seed)
     network = _network_requests(host, real) if real else []
-    boxes = host_requests.rectangles()
-    good = [host_requests.good(f"/functions/{STRESS}", next(boxes)) for _ in range(requests - len(bad) - real)]
-    plan = [*bad, *network, *good]
+    plan = [*bad, *network, *_good_requests(host, requests - len(bad) - real)]
     random.Random(seed).shuffle(plan)
     return plan
 
 
-def _network_requests(host: HostProcess, how_many: int, photos: int = 8) -> list[Asked]:
-    """Requests to coral_seg_yolo; each photo's answer is taken alone, twice, and differs from all others'."""
-    from data_engineering.render.scene import render
-    from data_engineering.render.settings import Settings
-    from quadrat import images
+def _good_requests(_: HostProcess, how_many: int) -> list[Asked]:
+    boxes = host_requests.rectangles()
+    return [host_requests.good(f"/functions/{STRESS}", next(boxes)) for _ in range(how_many)]
 
+
+def _network_requests(host: HostProcess, how_many: int) -> list[Asked]:
+    """Requests to coral_seg_yolo; each photo's answer is taken alone, twice, and differs from all others'."""
     kinds: list[Asked] = []
-    for number in range(photos):
-        photo = images.encode_jpeg(render(number, Settings(size_px=320)).photo)
+    for photo in _photos():
         asked = host_requests.photo_request(f"/functions/{YOLO}", photo, None)
         first, second = (host_clients.send(host.port, asked) for _ in range(2))
         if first.status != 200 or first.body != second.body:
             raise RuntimeError(f"{YOLO} does not answer one photo the same way twice: {first}, {second}")
         kinds.append(host_requests.photo_request(f"/functions/{YOLO}", photo, first.body))
-    if len({asked.answer for asked in kinds}) < photos:
+    if len({asked.answer for asked in kinds}) < len(kinds):
         raise RuntimeError("two photos have the same answer: a mix-up would not be noticed")
-    return [kinds[i % photos] for i in range(how_many)]
+    return [kinds[i % len(kinds)] for i in range(how_many)]
+
+
+@cache
+def _photos(how_many: int = 8, side_px: int = 320) -> list[bytes]:
+    from data_engineering.render.scene import render
+    from data_engineering.render.settings import Settings
+    from quadrat import images
+
+    return [images.encode_jpeg(render(number, Settings(size_px=side_px)).photo) for number in range(how_many)]
 
 
 class _Run:
@@ -118,8 +160,7 @@ class _Run:
         restarts = self._host.total("quadrat_worker_restarts_total")
         figures |= {"memory_ratio": round(after_mb / before_mb, 3), "restarts_counted": int(restarts)}
         figures["exit_status"] = self._host.stop()
-        figures["faults"] = _faults(figures, kills)
-        return {**figures, "ok": not figures["faults"]}
+        return {**figures, "faults": _faults(figures, kills)}
 
     def _memory_after(self, warm_up: list[Asked]) -> float:
         host_clients.Fire(self._host.port, warm_up, CLIENTS).run()
@@ -181,6 +222,7 @@ def describe(figures: dict[str, Any]) -> str:
         "good requests: p50 {p50_ms} ms, p99 {p99_ms} ms; {requests_per_s} requests/s of all kinds".format(**figures),
         "host and workers: {memory_before_mb} MB after warm-up, {memory_after_mb} MB at the end".format(**figures),
     ]
+    lines += [host_throughput.describe(found) for found in figures.get("throughput", [])]
     return "\n".join([*lines, *(f"FAULT: {fault}" for fault in figures["faults"]), *figures["wrong"]])
 
 
@@ -189,6 +231,7 @@ if __name__ == "__main__":
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--real", type=int, default=500, help="good requests that go through coral_seg_yolo")
+    parser.add_argument("--rounds", type=int, default=7, help="of the throughput's measurement; 0 leaves it out")
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--log", type=Path, help="keep the host's log here")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
