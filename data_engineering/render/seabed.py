@@ -116,14 +116,15 @@ def _pile(place: _Place) -> tuple[Field, Field, Field]:
     rock = _rock(place)
     colour, height = rock.colour, rock.height
     rough = np.full(height.shape, rock.rough, np.float32)
-    sand, rubble, dead = rng.dirichlet([0.45, 0.7, 0.3]) * rng.uniform(0.15, 1.0)
-    _coat(place, colour, height)
-    swell = place.noise(40, 2.2)
+    sand, rubble, dead = rng.dirichlet([0.45, 0.7, 0.3]) * rng.uniform(0.15, 0.85)
+    swell = np.float32(rng.uniform(1, 3.5)) * place.noise(28, 1.9)
     for share, make in ((dead, _dead_thicket), (rubble, _rubble), (sand, _sand)):
+        if make is _sand:
+            _coat(place, colour, height)
         if share < 0.06:
             continue
         layer = make(place)
-        level = height + 1.2 * swell if make is not _dead_thicket else -8 * place.noise(25, 1.8)
+        level = height + swell if make is not _dead_thicket else -8 * place.noise(25, 1.8)
         above = np.float32(np.quantile(level[::8, ::8], share)) + layer.height - level
         weight = step(-0.25, 0.25, above)
         colour = cv2.blendLinear(layer.colour, colour, weight, 1 - weight)
@@ -227,5 +228,5 @@ def _cavities(place: _Place, colour: Field, height: Field) -> None:
     px = height * np.float32(place.px_per_cm)
     curve = np.clip(px - cv2.blur(px, (5, 5)), -4, 3) + 0.4 * np.clip(px - cv2.blur(px, (21, 21)), -10, 6)
     dust = np.float32(place.rng.uniform(0.03, 0.08))
-    factor = np.clip(1 + dust * curve, 0.4, 1.35)
+    factor = np.clip(1 + dust * curve + 0.12 * place.noise(11, 1.4), 0.4, 1.35)
     colour *= cv2.merge([factor, factor, factor])
