@@ -1,7 +1,7 @@
 """Masks and outlines, on box crops (run lengths: `quadrat.rle`).
 
-One rasteriser (`rings_to_mask`) and one outline tracer (`mask_to_parts`) rule the whole project. A pixel belongs to a
-polygon if its centre does; an exact outline runs along pixel edges, so that drawing it again gives the mask back.
+One rasteriser (`rings_to_mask`) and one outline tracer (`quadrat.outlines`) rule the whole project. A pixel belongs to
+a polygon if its centre does; an exact outline runs along pixel edges, so that drawing it again gives the mask back.
 
 A *ring* is float64 ``[N, 2]``, x and y in px, closed without repeating its first point. A *part* is a list of rings:
 the outer one, then its holes. An object may have several parts.
@@ -15,11 +15,12 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from quadrat import outlines
 from quadrat.shapes import Box, Instance
 
-Ring = NDArray[np.float64]
-Part = list[Ring]
-Mask = NDArray[np.bool_]
+Ring = outlines.Ring
+Part = outlines.Part
+Mask = outlines.Mask
 
 
 # ---------------------------------------------------------------------------------------------- polygon -> mask
@@ -88,67 +89,12 @@ def mask_to_parts(mask: Mask, origin_xy: tuple[int, int] = (0, 0)) -> list[Part]
     Returns:
         One part for each connected component, largest outer ring first; empty for an empty mask.
     """
-    corners, next_corner = _link_corners(mask)
-    _, components = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
-    outers: dict[int, Ring] = {}
-    holes: dict[int, list[Ring]] = {}
-    for cycle in _cycles(next_corner):
-        ring = corners[cycle]
-        x, y = ring[0]  # topmost, then leftmost: an outer ring has its part below right of it, a hole above
-        if y < mask.shape[0] and x < mask.shape[1] and mask[y, x]:
-            outers[int(components[y, x])] = ring.astype(np.float64) + origin_xy
-        else:
-            holes.setdefault(int(components[y - 1, x]), []).append(ring.astype(np.float64) + origin_xy)
-    parts = [[ring, *holes.get(number, [])] for number, ring in outers.items()]
-    return sorted(parts, key=lambda part: -abs(signed_area(part[0])))
+    return outlines.trace([mask], [origin_xy])[0]
 
 
-_TL, _TR, _BL, _BR = 1, 2, 4, 8  # the four pixels round a lattice point, as bits
-_FALLING, _RISING = _TL | _BR, _TR | _BL  # two pixels that touch diagonally: two rings pass the point
-_RINGS_AT = np.zeros(16, np.int64)
-_RINGS_AT[[1, 2, 4, 8, 7, 11, 13, 14]] = 1
-_RINGS_AT[[_FALLING, _RISING]] = 2
-
-
-def _link_corners(mask: Mask) -> tuple[NDArray[np.int64], list[int]]:
-    """Find every corner of the outlines, in reading order, and which corner follows it along its ring.
-
-    In a lattice row the corners pair up as the ends of horizontal edges, in a column as the ends of vertical ones.
-    Where pixels touch only diagonally the corner is there twice: first the copy with the edge to its left, then the
-    copy with the edge to its right.
-    """
-    padded = np.pad(mask, 1).view(np.uint8)
-    code = padded[:-1, :-1] * _TL | padded[:-1, 1:] * _TR | padded[1:, :-1] * _BL | padded[1:, 1:] * _BR
-    y, x = np.nonzero(_RINGS_AT[code])
-    rings = _RINGS_AT[code[y, x]]
-    y, x = np.repeat(y, rings), np.repeat(x, rings)
-    kind = code[y, x]
-    index = np.arange(len(x))
-    across = index ^ 1
-    second = np.r_[False, (y[1:] == y[:-1]) & (x[1:] == x[:-1])] if len(x) else np.zeros(0, bool)
-    # 8-connected: the ring keeps to the empty pixels, so on a falling diagonal left goes with below, right with above.
-    by_column = np.lexsort((second ^ (kind == _FALLING), y, x))
-    along = np.empty_like(index)
-    along[by_column] = by_column[across]
-    # With the part on the right hand, edges over it run rightwards and edges under it leftwards.
-    left_end = index & ~1
-    over = (kind[left_end] & _BR) > 0
-    leaves_across = over == (index == left_end)
-    return np.stack([x, y], 1), np.where(leaves_across, across, along).tolist()
-
-
-def _cycles(following: list[int]) -> list[list[int]]:
-    seen = bytearray(len(following))
-    cycles = []
-    for first in range(len(following)):
-        cycle, corner = [], first
-        while not seen[corner]:
-            seen[corner] = 1
-            cycle.append(corner)
-            corner = following[corner]
-        if cycle:
-            cycles.append(cycle)
-    return cycles
+def instances_to_parts(instances: Sequence[Instance]) -> list[list[Part]]:
+    """Exact outlines of many instances in photo pixels, see `mask_to_parts`; faster than one by one."""
+    return outlines.trace([i.mask for i in instances], [i.xyxy_px[:2] for i in instances])
 
 
 def instance_to_parts(instance: Instance) -> list[Part]:
@@ -161,43 +107,12 @@ def instance_to_parts(instance: Instance) -> list[Part]:
 
 def signed_area(ring: ArrayLike) -> float:
     """Area in px2; positive for a ring that runs clockwise as seen on the screen."""
-    points = _as_ring(ring)
-    following = np.roll(points, -1, axis=0)
-    return float(np.sum(points[:, 0] * following[:, 1] - following[:, 0] * points[:, 1]) / 2)
+    return outlines.signed_area(_as_ring(ring))
 
 
 def simplify(ring: ArrayLike, min_iou: float = 0.99) -> Ring:
-    """Drop points (Douglas-Peucker) as long as the filled ring keeps an IoU of `min_iou` with the filled original.
-
-    Args:
-        ring: the exact outline.
-        min_iou: 0..1, both filled on pixels.
-
-    Returns:
-        A ring of at least 3 points; the original where no simpler one is close enough.
-    """
-    exact = _as_ring(ring)
-    box = _bounds([exact])
-    filled = rings_to_mask([exact], box)
-    area = int(np.count_nonzero(filled))
-    if area == 0:
-        return exact
-    length = float(np.hypot(*(np.roll(exact, -1, axis=0) - exact).T).sum())
-    tolerance = max(1.0, 4 * (1 - min_iou) * area / length)
-    while tolerance > 0.3:
-        simple = _douglas_peucker(exact, tolerance)
-        if len(simple) >= 3 and _mask_iou(filled, rings_to_mask([simple], box)) >= min_iou:
-            return simple
-        tolerance *= 0.6
-    return exact
-
-
-def _douglas_peucker(ring: Ring, tolerance: float) -> Ring:
-    return cv2.approxPolyDP(ring.astype(np.float32), tolerance, closed=True)[:, 0].astype(np.float64)
-
-
-def _mask_iou(a: Mask, b: Mask) -> float:
-    return int(np.count_nonzero(a & b)) / max(int(np.count_nonzero(a | b)), 1)
+    """Drop points of an exact outline, see `outlines.simplify` (which takes many at once)."""
+    return outlines.simplify([_as_ring(ring)], min_iou)[0]
 
 
 def join_parts(parts: Sequence[Part]) -> Ring:
@@ -251,14 +166,12 @@ def instance_from_mask(
         score: 0..1.
         attributes: extra facts.
     """
-    rows = np.flatnonzero(mask.any(axis=1))
-    if not len(rows):
+    x, y, w, h = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8)) if mask.size else (0, 0, 0, 0)
+    if not w:
         return None
-    columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
-    y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
     dx, dy = origin_xy
-    box = (x0 + dx, y0 + dy, x1 + dx, y1 + dy)
-    return Instance(label, box, mask[y0:y1, x0:x1].copy(), score, attributes or {})
+    box = (x + dx, y + dy, x + w + dx, y + h + dy)
+    return Instance(label, box, mask[y : y + h, x : x + w].copy(), score, attributes or {})
 
 
 def instance_from_rings(
@@ -293,7 +206,13 @@ def clip(instance: Instance, size_wh: tuple[int, int]) -> Instance | None:
     x0, y0, x1, y1 = box = intersection(instance.xyxy_px, (0, 0, *size_wh))
     if x0 >= x1 or y0 >= y1:
         return None
+    if box == instance.xyxy_px and _is_trimmed(instance.mask):
+        return instance
     return instance_from_mask(instance.label, window(instance, box), (x0, y0), instance.score, instance.attributes)
+
+
+def _is_trimmed(mask: Mask) -> bool:
+    return bool(mask[0].any() and mask[-1].any() and mask[:, 0].any() and mask[:, -1].any())
 
 
 def window(instance: Instance, xyxy_px: Box) -> Mask:
