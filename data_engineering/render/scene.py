@@ -151,7 +151,7 @@ def _photograph(
     kind: str,
     background: Picture | None,
 ) -> _Seen:
-    sun = light.shine(of_light, settings.sun_net_probability)
+    sun = light.shine(of_light, settings.sun_net_probability if background is None else 0.0)
     lit = light.shade(of_light, sun, below.height_px, view.px_per_cm)
     bars = frame.draw(of_frame, kind, view) if kind != "none" else None
     if bars is not None and background is None:
@@ -199,10 +199,8 @@ def _shadows(sun: light.Sun, things: clutter.Things, px_per_cm: float) -> NDArra
 
 def _lay(picture: Picture, over: Picture, cover: Picture) -> None:
     """Lay `over` on `picture` where `cover` (0..255) says, in place."""
-    some = cover > 0
-    weight = (cover[some].astype(np.float32) / 255)[:, None]
-    below = picture[some].astype(np.float32)
-    picture[some] = (below + weight * (over[some] - below) + 0.5).astype(np.uint8)
+    weight = cover.astype(np.float32) / 255
+    picture[:] = cv2.blendLinear(over, picture, weight, 1 - weight)
 
 
 def _over(rng: np.random.Generator, picture: Picture, ids: Picture, background: Picture) -> Picture:
