@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 
-VERSION = 1
+VERSION = 2
 """Raised with every change that alters rendered pixels or truth: figures name it."""
 
 LAYOUTS = ("none", "grid11x11", "grid9x13")

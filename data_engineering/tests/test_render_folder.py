@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import data_engineering
-from data_engineering.render import frozen
+from data_engineering.render import folder, frozen
 from data_engineering.render.__main__ import main
 from data_engineering.render.folder import render_folder
+from data_engineering.render.scene import render
 from data_engineering.render.settings import VERSION, Settings, from_dict, to_dict
 from quadrat import images
 from quadrat.formats import shapes_json
@@ -94,15 +95,18 @@ def test_no_readable_background_is_an_error(tmp_path, capsys):
     assert "none of 1 backgrounds can be read" in capsys.readouterr().err
 
 
-def test_a_contact_sheet_beside_photographs(tmp_path):
-    images.write(tmp_path / "real/a.jpg", np.full((60, 80, 3), 200, np.uint8))
+def test_a_contact_sheet_among_photographs(tmp_path, capsys):
+    images.write(tmp_path / "real/a.jpg", np.full((80, 80, 3), 200, np.uint8))
     settings = tmp_path / "settings.yaml"
     settings.write_text("rectified_px: 96\ncolonies: [2, 3]\n")
-    arguments = ["--count", "2", "--size", "160", "--settings", str(settings), "--overlay"]
-    main(["--contact-sheet", str(tmp_path / "sheet.png"), "--beside", str(tmp_path / "real"), *arguments])
+    arguments = ["--count", "3", "--size", "160", "--settings", str(settings), "--overlay"]
+    main(["--contact-sheet", str(tmp_path / "sheet.png"), "--among", str(tmp_path / "real"), *arguments])
     sheet = images.read(tmp_path / "sheet.png")
-    assert sheet.shape[1] > 3 * 480
-    assert (sheet[:480, :480] == 200).all(-1).mean() > 0.5
+    assert sheet.shape == (960, 960, 3)
+    row, column = divmod(int(capsys.readouterr().out.split()[-1]) - 1, 2)
+    flat = (sheet == 200).all(-1).reshape(2, 480, 2, 480).mean((1, 3))
+    assert flat[row, column] > 0.9
+    assert (flat > 0.5).sum() == 1
 
 
 def test_either_a_folder_or_a_sheet_must_be_asked_for(capsys):
@@ -133,14 +137,26 @@ def test_wrong_settings_are_named(values, message):
         from_dict(values)
 
 
-def test_frozen_sets(monkeypatch):
-    count, seed, settings = frozen.load("validation-v0")
-    assert (count > 50, seed, settings) == (True, 9001, Settings())
-    with pytest.raises(ValueError, match=r"'validation-none': expected one of .*validation-v0"):
-        frozen.load("validation-none")
+@pytest.mark.parametrize("task", ["colonies", "corners", "grid", "inpainting"])
+def test_frozen_sets_are_drawn_as_when_they_were_frozen(task):
+    """A change of the renderer that fails here needs a higher VERSION and a new frozen set."""
+    first = frozen.tasks("validation-v1")[task]["first"]
+    count, seed, settings = frozen.load(f"validation-v1/{task}")
+    sample = render(seed * folder.MOST, settings)
+    assert count == 300
+    assert len(sample.annotations.instances) == first["colonies"]
+    assert np.abs(sample.photo.mean((0, 1)) - first["mean_rgb"]).max() < 0.3
+    labels = {point.label for point in sample.annotations.keypoints}
+    assert labels >= {"colonies": set(), "corners": {"quadrat_corner"}}.get(task, {"quadrat_corner", "grid"})
+
+
+def test_frozen_sets_are_named_and_guarded(monkeypatch):
+    for wrong in ("validation-none/colonies", "validation-v1", "validation-v1/fish"):
+        with pytest.raises(ValueError, match=r"unknown frozen set .* expected one of .*validation-v1"):
+            frozen.load(wrong)
     monkeypatch.setattr(frozen, "VERSION", VERSION + 1)
     with pytest.raises(ValueError, match="frozen with renderer version"):
-        frozen.load("validation-v0")
+        frozen.load("validation-v1/grid")
 
 
 def test_a_dataset_is_made_on_request_only(tmp_path, monkeypatch):
