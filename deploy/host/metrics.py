@@ -8,10 +8,20 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from deploy.serving.metrics import BUCKETS_S
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a timestamp beside every counter, which nobody draws
 
 HOST = "host"
 """What counters give as the function of a request that asked none: health, listings, wrong paths, strangers."""
@@ -28,7 +38,7 @@ class Watched(Protocol):
 
     @property
     def alive(self) -> int:
-        """Workers whose process runs."""
+        """Workers that answer or could."""
         ...
 
     @property
@@ -76,7 +86,7 @@ class HostMetrics:
             ("quadrat_in_flight", "Requests that a worker is on.", lambda pool: pool.running),
             ("quadrat_body_bytes_held", "Bodies in memory.", lambda pool: pool.bytes_held),
             ("quadrat_workers", "Workers there should be.", lambda pool: len(pool.rss_bytes)),
-            ("quadrat_workers_alive", "Workers whose process runs.", lambda pool: pool.alive),
+            ("quadrat_workers_alive", "Workers that answer or could.", lambda pool: pool.alive),
         ):
             family = GaugeMetricFamily(name, help_text, labels=["function"])
             for function, pool in self._pools.items():

@@ -43,8 +43,8 @@ class Pool:
 
     @property
     def alive(self) -> int:
-        """Workers whose process runs, those that load their model included."""
-        return sum(worker is not None and worker.alive for worker in self._workers)
+        """Workers that answer or could; not those that still load their model."""
+        return sum(worker is not None and worker.ready and worker.alive for worker in self._workers)
 
     @property
     def rss_bytes(self) -> list[int]:
@@ -90,7 +90,7 @@ class Pool:
     def _say_failure(self, failure: str) -> None:
         self._metrics.restarted(self._function.name, "start")
         self._logger.error_with("worker cannot start", function=self._function.name, reason=failure)
-        if not self.alive:
+        if not any(worker and worker.alive for worker in self._workers):
             self.failure = failure
 
     async def _start_worker(self, slot: int) -> WorkerProcess:
@@ -124,12 +124,17 @@ class Pool:
         return worker
 
     async def _watch_memory(self) -> None:
-        """End a worker that swells before the machine suffers, be it on a request or after one that leaked."""
+        """End a worker that swells before the machine suffers."""
         while True:
             for worker in self._workers:
-                if worker and worker.alive and worker.rss_bytes > self._limits.memory:
-                    worker.kill("memory")
+                if worker:
+                    self._end_if_swollen(worker)
             await asyncio.sleep(_WATCH_S)
+
+    def _end_if_swollen(self, worker: WorkerProcess) -> None:
+        """On a request it fails that request; after one that leaked it is replaced before it gets another."""
+        if worker.alive and worker.rss_bytes > self._limits.memory:
+            worker.kill("memory")
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -179,7 +184,9 @@ class Pool:
             if await client_left():
                 raise HttpError(499, "client_left", "the client hung up before its turn came")
             async with asyncio.timeout(self._limits.timeout_s):
-                return await worker.ask(call)
+                result = await worker.ask(call)
+            self._end_if_swollen(worker)
+            return result
         except TimeoutError as error:
             worker.kill("timeout")
             message = f"{self._function.name} took longer than {self._limits.timeout_s:g} s: send a smaller photo"

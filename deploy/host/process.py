@@ -57,6 +57,7 @@ class WorkerProcess:
     """A process that serves one function, one request at a time.
 
     Attributes:
+        ready: whether the function is set up.
         gone: done once the process has ended, with the reason.
     """
 
@@ -64,6 +65,7 @@ class WorkerProcess:
         self._process, self._reader, self._writer = process, reader, writer
         self._said: asyncio.Queue[tuple[dict[str, Any], bytes] | None] = asyncio.Queue()
         self._reason, self._ending = "crashed", False
+        self.ready = False
         self.gone: asyncio.Task[WorkerGone] = asyncio.create_task(self._listen())
 
     @classmethod
@@ -109,6 +111,7 @@ class WorkerProcess:
         """
         head, _ = await self._next()
         failure: str | None = head["failure"]
+        self.ready = failure is None
         return failure
 
     async def ask(self, call: Call) -> Result:

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -190,15 +189,6 @@ def test_a_hanging_worker_is_ended_in_time(post):
 def test_answers_leave_at_once(host):
     """asyncio sets TCP_NODELAY only on sockets that name their protocol; without, an answer waits 40 ms."""
     assert {listener.proto for listener in host._sockets} == {socket.IPPROTO_TCP}
-
-
-def test_a_worker_killed_while_idle_is_replaced(host, post):
-    from multiprocessing import active_children
-
-    for child in active_children():
-        os.kill(child.pid, signal.SIGKILL)
-    time.sleep(0.3)
-    assert post(request()).status_code == 200
 
 
 def test_a_full_queue_is_503_with_retry_after(host, post):

@@ -1,7 +1,9 @@
 """Finds what is red; misbehaves on photos of certain widths."""
 
+import logging
 import os
 import time
+import warnings
 
 import numpy as np
 
@@ -9,6 +11,10 @@ from quadrat import masks
 from quadrat.predictor import Card
 
 FAULT_WIDTH, CRASH_WIDTH, HANG_WIDTH, EXIT_WIDTH, SLOW_WIDTH = 101, 102, 103, 104, 105
+HUNGRY_WIDTH, LEAK_WIDTH, NOISY_WIDTH = 106, 107, 108
+PIECE_BYTES, MOST_PIECES = 32 * 2**20, 60
+
+_leaked = []
 
 
 class RedPredictor:
@@ -37,3 +43,19 @@ class RedPredictor:
             time.sleep(600)
         if width == SLOW_WIDTH:
             time.sleep(0.6)
+        if width == HUNGRY_WIDTH:
+            _eat(MOST_PIECES)
+        if width == LEAK_WIDTH:
+            _leaked.append(_eat(16))
+        if width == NOISY_WIDTH:
+            print("printed")
+            warnings.warn("warned", stacklevel=1)
+            logging.getLogger("library").error("logged by a library")
+
+
+def _eat(pieces):
+    eaten = []
+    for _ in range(pieces):
+        eaten.append(np.ones(PIECE_BYTES, np.uint8))
+        time.sleep(0.01)
+    return eaten
