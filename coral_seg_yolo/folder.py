@@ -9,12 +9,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+import numpy as np
 import yaml
 
-from quadrat import files
+from quadrat import files, masks
+from quadrat.shapes import Instance
 
 SPLITS = ("train", "val", "test")
 
@@ -75,3 +78,25 @@ def photos(folder: Path, split: str) -> list[Path]:
 def labels_of(photo: Path) -> Path:
     """The label file of a photo in a prepared folder."""
     return photo.parents[2] / "labels" / photo.parent.name / f"{photo.stem}.txt"
+
+
+def read_labels(photo: Path, labels: Sequence[str], size_wh: tuple[int, int]) -> list[Instance]:
+    """The colonies of a photo in a prepared folder, in px of the photo.
+
+    Args:
+        photo: in the folder.
+        labels: class names by their index.
+        size_wh: of the photo.
+
+    Raises:
+        ValueError: a line names a class that `labels` does not have, or is no ring.
+    """
+    path = labels_of(photo)
+    colonies = []
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        kind, *values = line.split()
+        if int(kind) >= len(labels) or len(values) % 2:
+            raise ValueError(f"{path}:{number}: expected a class of 0..{len(labels) - 1}, then pairs of x and y")
+        ring = np.array(values, np.float64).reshape(-1, 2) * size_wh
+        colonies.append(masks.instance_from_rings(labels[int(kind)], [ring], size_wh))
+    return [colony for colony in colonies if colony is not None]

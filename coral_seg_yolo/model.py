@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from coral_seg_yolo import assemble, framework, networks
+from coral_seg_yolo import assemble, augment, class_scores, framework, networks
 from quadrat import experiment, masks, tiling
 from quadrat.predictor import Card, read_card
 from quadrat.shapes import Instance
@@ -27,6 +28,7 @@ def load(
     iou: float = 0.5,
     tile_px: int = 0,
     precision: str = "f32",
+    augmented: bool = False,
 ) -> YoloPredictor:
     """Load weights and warm them up.
 
@@ -37,6 +39,7 @@ def load(
         iou: 0..1, boxes that overlap more are one colony (whatever their class: a colony has one).
         tile_px: side of the windows that a larger photo is cut into; 0 takes the photo as a whole.
         precision: of OpenVINO: ``f32``, or ``bf16`` where the processor has it.
+        augmented: predict four mirrored views and merge them (`coral_seg_yolo.augment`): four times as slow.
 
     Raises:
         FileNotFoundError: there is nothing under `path`.
@@ -52,7 +55,7 @@ def load(
     card = read_card(weights) or Card(weights.stem, "instances", network.facts.labels)
     if len(card.labels) != len(network.facts.labels):
         raise ValueError(f"{weights} has {len(network.facts.labels)} classes, its card names {len(card.labels)}")
-    predictor = YoloPredictor(network, card, confidence, iou, tile_px)
+    predictor = YoloPredictor(network, card, confidence, iou, tile_px, augmented)
     predictor.warm_up()
     return predictor
 
@@ -86,11 +89,28 @@ def _shipped() -> Path:
     return WEIGHTS / name
 
 
+class _Raw(NamedTuple):
+    """What a network gives for one image, see `networks.Network`, and the size of its input."""
+
+    predictions: Any
+    prototypes: NDArray[np.float32]
+    input_wh: tuple[int, int]
+
+
 class YoloPredictor:
     """A `quadrat.predictor.Predictor` of colonies. Thread-unsafe: one a worker."""
 
-    def __init__(self, network: networks.Network, card: Card, confidence: float, iou: float, tile_px: int = 0):
-        self.network, self.confidence, self.iou, self.tile_px = network, confidence, iou, tile_px
+    def __init__(
+        self,
+        network: networks.Network,
+        card: Card,
+        confidence: float,
+        iou: float,
+        tile_px: int = 0,
+        augmented: bool = False,
+    ):
+        self.network, self.confidence, self.iou = network, confidence, iou
+        self.tile_px, self.augmented = tile_px, augmented
         self._card = card
 
     @property
@@ -101,14 +121,17 @@ class YoloPredictor:
     def warm_up(self) -> None:
         """Run once, so that the first photo does not wait for what is set up late."""
         side = self.network.facts.size_px
-        self._predict_whole(np.zeros((side, side, 3), np.uint8), self.confidence)
+        self._predict_view(np.zeros((side, side, 3), np.uint8), self.confidence)
 
-    def predict(self, image_rgb: NDArray[np.uint8], *, threshold: float | None = None) -> Sequence[Instance]:
+    def predict(
+        self, image_rgb: NDArray[np.uint8], *, threshold: float | None = None, every_score: bool = False
+    ) -> Sequence[Instance]:
         """Find colonies.
 
         Args:
             image_rgb: uint8 ``[H, W, 3]``.
             threshold: 0..1, the lowest score to return; `None` means the predictor's own.
+            every_score: give each instance its score for every class (`coral_seg_yolo.class_scores`).
 
         Returns:
             Instances in px of `image_rgb`, best score first, trimmed, inside the photo.
@@ -122,27 +145,35 @@ class YoloPredictor:
         lowest = self.confidence if threshold is None else float(threshold)
         if not 0 <= lowest <= 1:
             raise ValueError(f"threshold is {threshold}: expected 0..1")
+
+        def of_window(window_rgb: NDArray[np.uint8]) -> list[Instance]:
+            if self.augmented:
+                return augment.predict_augmented(self._predict_view, window_rgb, lowest, self._card.labels)
+            return self._predict_view(window_rgb, lowest, every_score)
+
         if 0 < self.tile_px < max(image_rgb.shape[:2]):
-            found = self._predict_tiled(image_rgb, lowest)
+            found = tiling.predict_tiled(of_window, image_rgb, self.tile_px, int(self.tile_px * TILE_OVERLAP))
         else:
-            found = self._predict_whole(image_rgb, lowest)
+            found = of_window(image_rgb)
+        if self.augmented and not every_score:
+            found = [class_scores.dropped(instance) for instance in found]
         return sorted(found, key=lambda instance: -instance.score)
 
-    def _predict_tiled(self, image_rgb: NDArray[np.uint8], threshold: float) -> list[Instance]:
-        def of_window(window_rgb: NDArray[np.uint8]) -> list[Instance]:
-            return self._predict_whole(window_rgb, threshold)
-
-        overlap_px = int(self.tile_px * TILE_OVERLAP)
-        return list(tiling.predict_tiled(of_window, image_rgb, self.tile_px, overlap_px))
-
-    def _predict_whole(self, image_rgb: NDArray[np.uint8], threshold: float) -> list[Instance]:
-        detections, prototypes, input_wh = self.detect(image_rgb, threshold)
+    def _predict_view(self, image_rgb: NDArray[np.uint8], threshold: float, every_score: bool = True) -> list[Instance]:
+        raw = self._run(image_rgb)
+        detections, scores = self._suppress(raw, image_rgb, threshold)
         height, width = image_rgb.shape[:2]
-        placing = assemble.place((width, height), input_wh)
-        drawn = assemble.box_masks(prototypes, detections[:, 6:], detections[:, :4], placing, input_wh)
+        placing = assemble.place((width, height), raw.input_wh)
+        drawn = assemble.box_masks(raw.prototypes, detections[:, 6:], detections[:, :4], placing, raw.input_wh)
         instances = [
-            masks.instance_from_mask(self._card.labels[int(kind)], mask, origin_xy, min(float(score), 1.0))
-            for (mask, origin_xy), (score, kind) in zip(drawn, detections[:, 4:6], strict=True)
+            masks.instance_from_mask(
+                self._card.labels[int(kind)],
+                mask,
+                origin_xy,
+                min(float(score), 1.0),
+                {class_scores.ATTRIBUTE: class_scores.to_text(each)} if every_score else None,
+            )
+            for (mask, origin_xy), (score, kind), each in zip(drawn, detections[:, 4:6], scores, strict=True)
         ]
         return [instance for instance in instances if instance is not None]
 
@@ -155,21 +186,38 @@ class YoloPredictor:
             Detections float32 ``[N, 6 + M]``: box x0 y0 x1 y1 in photo px, score, class index, M coefficients;
             prototypes float32 ``[M, mh, mw]``; width and height of the network's input in px.
         """
+        raw = self._run(image_rgb)
+        return self._suppress(raw, image_rgb, threshold)[0], raw.prototypes, raw.input_wh
+
+    def _run(self, image_rgb: NDArray[np.uint8]) -> _Raw:
+        batch = self._letterbox(image_rgb)
+        return _Raw(*self.network(batch), (batch.shape[3], batch.shape[2]))
+
+    def _suppress(
+        self, raw: _Raw, image_rgb: NDArray[np.uint8], threshold: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Detections as `detect` gives them, and the scores of each for every class, float32 ``[N, classes]``."""
         from ultralytics.utils import nms, ops
 
-        batch = self._letterbox(image_rgb)
-        predictions, prototypes = self.network(batch)
-        kept = nms.non_max_suppression(
-            predictions,
+        classes = len(self._card.labels)
+        end2end = self.network.facts.end2end
+        (kept,), (places,) = nms.non_max_suppression(
+            raw.predictions,
             threshold,
             self.iou,
             agnostic=True,
             max_det=MAX_COLONIES,
-            nc=len(self._card.labels),
-            end2end=self.network.facts.end2end,
-        )[0]
-        ops.scale_boxes(batch.shape[2:], kept[:, :4], image_rgb.shape[:2])
-        return kept.float().numpy(), prototypes, (batch.shape[3], batch.shape[2])
+            nc=classes,
+            end2end=end2end,
+            return_idxs=True,
+        )
+        ops.scale_boxes(raw.input_wh[::-1], kept[:, :4], image_rgb.shape[:2])
+        detections = kept.float().numpy()
+        if end2end:  # such a network gives one class and its score
+            scores = np.eye(classes, dtype=np.float32)[detections[:, 5].astype(int)] * detections[:, 4:5]
+        else:
+            scores = raw.predictions[0, 4 : 4 + classes, places.flatten().long()].T.float().numpy()
+        return detections, scores
 
     def _letterbox(self, image_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         from ultralytics.data.augment import LetterBox

@@ -1,38 +1,27 @@
 """FiftyOne datasets: made from photos with shapes, read back, given predictions.
 
-Instances are stored as detections with their mask on the box, keypoints as keypoints with their names; what people drew
-in CVAT may be polylines as well, and is read as instances too. The database belongs to the project (``.cache`` beside
-the code), unless ``FIFTYONE_DATABASE_DIR`` or ``FIFTYONE_DATABASE_URI`` name another.
+How a shape looks there, and where the database lies, is said in `data_engineering.labels`.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-os.environ.setdefault("FIFTYONE_DO_NOT_TRACK", "true")
-os.environ.setdefault("FIFTYONE_DATABASE_VALIDATION", "false")  # no notice that the bundled MongoDB is not the newest
-os.environ.setdefault("FIFTYONE_DATABASE_DIR", str(Path(__file__).resolve().parents[1] / ".cache" / "fiftyone-db"))
-
-import fiftyone as fo
-
-from quadrat import cvat_labels, masks
+from data_engineering import labels
+from data_engineering.labels import DatasetError, fo
+from data_engineering.match import MatchError, Photos
+from quadrat import cvat_labels
 from quadrat.formats import shapes_json
 from quadrat.images import list_photos
-from quadrat.shapes import HIDDEN, OCCLUDED, VISIBLE, Annotations, Instance, Keypoints
+from quadrat.shapes import Annotations, Instance
 
 GROUND_TRUTH = "ground_truth"
 """The field that holds what people drew, or what a renderer knows; its keypoints lie in ``ground_truth_keypoints``."""
 
 Item = tuple[Path, Annotations]
-
-
-class DatasetError(ValueError):
-    """A dataset or a field that is not there, or is there already."""
 
 
 def create(name: str, items: Iterable[Item], *, field: str = GROUND_TRUTH, overwrite: bool = False) -> fo.Dataset:
@@ -66,31 +55,73 @@ def from_rendered(folder: str | Path, name: str, *, overwrite: bool = False) -> 
     return create(name, items, overwrite=overwrite)
 
 
-def attach(name: str, field: str, predictions: Iterable[Item]) -> int:
-    """Put predictions into a field of the samples whose photo they are of, and return how many photos got some.
+def attach(
+    name: str, field: str, predictions: Iterable[Item], *, overwrite: bool = False, source: str = ""
+) -> list[str]:
+    """Put predictions into a field of the samples whose photo they are of (`data_engineering.match`).
 
-    Photos are matched by their path, else by file name where it is unique.
+    A field that holds something is left alone, unless `overwrite` is set or its filling from the same `source` was cut
+    short: then it is filled again. Evaluations of a field that is replaced go with it.
+
+    Args:
+        name: of the dataset.
+        field: instances go there, keypoints to ``<field>_keypoints``.
+        predictions: photo and shapes.
+        overwrite: replace what the field holds.
+        source: says where the predictions come from, so that a filling that was cut short is known again.
+
+    Returns:
+        The ids of the samples that got some.
 
     Raises:
-        DatasetError: no such dataset, or a photo that the dataset does not have.
+        DatasetError: no such dataset, a field that may not be written, a photo that the dataset does not have or has of
+            another size.
     """
     dataset = load(name)
-    by_path = dict(zip(dataset.values("filepath"), dataset.values("id"), strict=True))
-    by_name: dict[str, list[str]] = {}
-    for path, identity in by_path.items():
-        by_name.setdefault(Path(path).name, []).append(identity)
-    count = 0
+    _prepare_field(dataset, field, overwrite, source)
+    photos = Photos(dataset.values("filepath"))
+    filled = []
     for photo, predicted in predictions:
-        same_name = by_name.get(photo.name, [])
-        identity = by_path.get(str(photo.resolve())) or (same_name[0] if len(same_name) == 1 else None)
-        if identity is None:
-            raise DatasetError(f"dataset {name!r} has {len(same_name)} photos {photo.name!r}: expected one")
-        sample = dataset[identity]
+        try:
+            sample = dataset[photos.find(photo)]
+        except MatchError as error:
+            raise DatasetError(f"dataset {name!r}: {error}") from error
+        size_wh = size_of(sample)
+        if size_wh != predicted.size_wh:
+            raise DatasetError(f"{sample.filepath} is {size_wh} px, its predictions are for {predicted.size_wh}")
         _fill(sample, predicted, field)
         sample.save()
-        count += 1
+        filled.append(sample.id)
+    dataset.info.pop(_unfinished(field), None)
     _set_up_app(dataset, field)
-    return count
+    return filled
+
+
+def _prepare_field(dataset: fo.Dataset, field: str, overwrite: bool, source: str) -> None:
+    if not field.isidentifier() or field == GROUND_TRUTH:
+        raise DatasetError(f"field {field!r} is not for predictions: give another name of letters, digits and _")
+    own = [f for f in (field, _keypoints_field(field)) if dataset.has_field(f)]
+    if any(not _is_labels(dataset.get_field(f)) for f in own):
+        raise DatasetError(f"field {field!r} of dataset {dataset.name!r} holds no shapes: give another name")
+    begun = dataset.info.get(_unfinished(field))
+    if any(dataset.exists(f) for f in own) and not (overwrite or (source and begun == source)):
+        state = f"holds what was left of {begun!r}" if begun else "holds something"
+        raise DatasetError(f"field {field!r} of dataset {dataset.name!r} {state}: name another or overwrite it")
+    if overwrite:
+        for key in dataset.list_evaluations(pred_field=field):
+            dataset.delete_evaluation(key)
+        dataset.delete_sample_fields(own)
+    dataset.info[_unfinished(field)] = source
+    dataset.save()
+
+
+def _unfinished(field: str) -> str:
+    return f"filling {field}"
+
+
+def _is_labels(field: fo.Field) -> bool:
+    kind = getattr(field, "document_type", None)
+    return kind is not None and issubclass(kind, (fo.Detections, fo.Polylines, fo.Keypoints))
 
 
 def load(name: str) -> fo.Dataset:
@@ -104,7 +135,9 @@ def load(name: str) -> fo.Dataset:
     return fo.load_dataset(name)
 
 
-def iter_annotations(name: str, field: str = GROUND_TRUTH) -> Iterator[Item]:
+def iter_annotations(
+    name: str, field: str = GROUND_TRUTH, to_label: Callable[[str], str] | None = None
+) -> Iterator[Item]:
     """Read a dataset's photos and shapes, instances first.
 
     Detections with a mask, closed polylines and, where there is neither, boxes become instances; keypoints are read
@@ -113,6 +146,7 @@ def iter_annotations(name: str, field: str = GROUND_TRUTH) -> Iterator[Item]:
     Args:
         name: of the dataset.
         field: of the labels.
+        to_label: what an instance's label is called, for example at another taxonomy level.
 
     Yields:
         The photo's path and its shapes.
@@ -127,8 +161,10 @@ def iter_annotations(name: str, field: str = GROUND_TRUTH) -> Iterator[Item]:
         raise DatasetError(f"dataset {name!r} has no field {field!r} (label fields: {there})")
     point_names = {f: _point_names(dataset, f) for f in fields}
     for sample in dataset.iter_samples():
-        size_wh = _size_of(sample)
-        shapes = [shape for f in fields for shape in _read(sample[f], size_wh, point_names[f])]
+        size_wh = size_of(sample)
+        shapes = [shape for f in fields for shape in labels.read(sample[f], size_wh, point_names[f])]
+        if to_label:
+            shapes = [replace(s, label=to_label(s.label)) if isinstance(s, Instance) else s for s in shapes]
         yield (
             Path(sample.filepath),
             Annotations(Path(sample.filepath).name, size_wh, tuple(shapes), {"tags": list(sample.tags)}),
@@ -153,41 +189,13 @@ def _listed(value: object) -> Sequence[object]:
 
 def _fill(sample: fo.Sample, annotations: Annotations, field: str) -> None:
     if annotations.instances or not annotations.keypoints:
-        detections = [_detection(shape, annotations.size_wh) for shape in annotations.instances]
-        sample[field] = fo.Detections(detections=detections)
+        sample[field] = labels.detections(annotations.instances, annotations.size_wh)
     if annotations.keypoints:
-        keypoints = [_keypoint(shape, annotations.size_wh) for shape in annotations.keypoints]
-        sample[_keypoints_field(field)] = fo.Keypoints(keypoints=keypoints)
+        sample[_keypoints_field(field)] = labels.keypoints(annotations.keypoints, annotations.size_wh)
 
 
 def _keypoints_field(field: str) -> str:
     return f"{field}_keypoints"
-
-
-def _detection(shape: Instance, size_wh: tuple[int, int]) -> fo.Detection:
-    width, height = size_wh
-    x0, y0, x1, y1 = shape.xyxy_px
-    box = [x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height]
-    return fo.Detection(
-        label=shape.label,
-        bounding_box=box,
-        mask=np.array(shape.mask),
-        confidence=float(shape.score),
-        **{f"attribute_{key}": value for key, value in shape.attributes.items()},
-    )
-
-
-def _keypoint(shape: Keypoints, size_wh: tuple[int, int]) -> fo.Keypoint:
-    seen = np.asarray(shape.visibility)
-    places = np.where(seen[:, None] > HIDDEN, shape.xy_px / size_wh, np.nan)
-    return fo.Keypoint(
-        label=shape.label,
-        points=[(float(x), float(y)) for x, y in places],
-        confidence=[float(score) for score in np.asarray(shape.scores)],
-        names=list(shape.names),
-        occluded=[bool(value == OCCLUDED) for value in seen],
-        score=float(shape.score),
-    )
 
 
 def _set_up_app(dataset: fo.Dataset, field: str) -> None:
@@ -205,8 +213,8 @@ def _label_colours(dataset: fo.Dataset) -> list[dict[str, Any]]:
     """The colours that labels have in overlays and in CVAT, for each field of instances."""
     schemes = []
     for path in dataset.get_field_schema(embedded_doc_type=fo.Detections):
-        labels = dataset.distinct(f"{path}.detections.label")
-        colours = [{"value": label, "color": cvat_labels.colour(label)} for label in labels]
+        there = dataset.distinct(f"{path}.detections.label")
+        colours = [{"value": label, "color": cvat_labels.colour(label)} for label in there]
         schemes.append({"path": path, "colorByAttribute": "label", "valueColors": colours})
     return schemes
 
@@ -224,65 +232,8 @@ def _point_names(dataset: fo.Dataset, field: str) -> list[str]:
     return list(kinds.pop()) if len(kinds) == 1 else []
 
 
-def _size_of(sample: fo.Sample) -> tuple[int, int]:
+def size_of(sample: fo.Sample) -> tuple[int, int]:
+    """Width and height of a sample's photo in px; read from the file where the dataset does not know them."""
     if sample.metadata is None or not sample.metadata.width:
         sample.compute_metadata()
     return int(sample.metadata.width), int(sample.metadata.height)
-
-
-def _read(label: Any, size_wh: tuple[int, int], names: list[str]) -> list[Instance | Keypoints]:
-    if label is None:
-        return []
-    if isinstance(label, fo.Detections):
-        found: Iterable[Instance | Keypoints | None] = (_read_detection(d, size_wh) for d in label.detections)
-    elif isinstance(label, fo.Polylines):
-        found = (_read_polyline(p, size_wh) for p in label.polylines)
-    elif isinstance(label, fo.Keypoints):
-        found = (_read_keypoint(k, size_wh, names) for k in label.keypoints)
-    else:
-        raise DatasetError(f"labels of kind {type(label).__name__}: expected Detections, Polylines or Keypoints")
-    return [shape for shape in found if shape is not None]
-
-
-def _read_detection(detection: fo.Detection, size_wh: tuple[int, int]) -> Instance | None:
-    width, height = size_wh
-    x, y, w, h = detection.bounding_box
-    mask = detection.get_mask() if detection.has_mask else None
-    score = 1.0 if detection.confidence is None else float(detection.confidence)
-    facts = {
-        key.removeprefix("attribute_"): str(value)
-        for key, value in detection.iter_fields()
-        if key.startswith("attribute_")
-    }
-    if mask is None:
-        ring = np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]]) * size_wh
-        return masks.instance_from_rings(detection.label, [ring], size_wh, score, facts)
-    origin = round(x * width), round(y * height)
-    instance = masks.instance_from_mask(detection.label, np.asarray(mask).astype(bool), origin, score, facts)
-    return None if instance is None else masks.clip(instance, size_wh)
-
-
-def _read_polyline(polyline: fo.Polyline, size_wh: tuple[int, int]) -> Instance | None:
-    """A closed or filled polyline; its further rings are holes or parts by the even-odd rule."""
-    if not (polyline.closed or polyline.filled):
-        return None
-    rings = [np.asarray(points, np.float64).reshape(-1, 2) * size_wh for points in polyline.points]
-    score = 1.0 if polyline.confidence is None else float(polyline.confidence)
-    return masks.instance_from_rings(polyline.label, rings, size_wh, score)
-
-
-def _read_keypoint(keypoint: fo.Keypoint, size_wh: tuple[int, int], names: list[str]) -> Keypoints:
-    xy = np.asarray(keypoint.points, np.float64) * size_wh
-    hidden = ~np.isfinite(xy).all(1)
-    own = keypoint.get_field("names") if keypoint.has_field("names") else None
-    occluded = keypoint.get_field("occluded") if keypoint.has_field("occluded") else None
-    seen = np.where(hidden, HIDDEN, np.where(np.array(occluded or [False] * len(xy)), OCCLUDED, VISIBLE))
-    score = keypoint.get_field("score") if keypoint.has_field("score") else None
-    return Keypoints(
-        keypoint.label,
-        tuple(own or names or [str(i + 1) for i in range(len(xy))]),
-        np.where(hidden[:, None], 0.0, xy),
-        seen.astype(np.uint8),
-        None if keypoint.confidence is None else np.asarray(keypoint.confidence, np.float64),
-        1.0 if score is None else float(score),
-    )

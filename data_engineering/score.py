@@ -1,24 +1,14 @@
-"""How good are predicted instances: COCO's average precision, and the IoU of the masks that were found.
-
-Average precision is pycocotools' (the reference implementation of COCO), fed from memory.
-"""
+"""How good are predicted instances, in a few figures; `data_engineering.tally` has the rest."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from quadrat import masks
-from quadrat.formats import coco
-from quadrat.shapes import Annotations, Instance
-
-MATCH_IOU = 0.5
+from data_engineering.tally import Tally
+from quadrat.shapes import Annotations
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,73 +48,16 @@ def score(truth: Sequence[Annotations], predicted: Sequence[Annotations]) -> Sco
         raise ValueError(
             f"{len(truth)} true and {len(predicted)} predicted photos, or sizes that differ: expected pairs"
         )
-    by_class = _average_precision(truth, predicted)
-    any_class = _average_precision([_one_class(t) for t in truth], [_one_class(p) for p in predicted])
-    found = [iou for t, p in zip(truth, predicted, strict=True) for iou in _matched_ious(t.instances, p.instances)]
-    truths = sum(len(t.instances) for t in truth)
+    tally = Tally(sorted({shape.label for photo in [*truth, *predicted] for shape in photo.instances}))
+    for t, p in zip(truth, predicted, strict=True):
+        tally.add(t.instances, p.instances)
+    classes, found, truths = list(tally.by_label().values()), tally.found_ious(0), int(tally.support.sum())
     return Score(
-        map50=by_class[1],
-        map50_95=by_class[0],
-        map50_any=any_class[1],
-        mask_iou=float(np.mean(found)) if found else float("nan"),
+        map50=float(np.mean([one.map50 for one in classes])) if classes else float("nan"),
+        map50_95=float(np.mean([one.map50_95 for one in classes])) if classes else float("nan"),
+        map50_any=tally.any_label().map50,
+        mask_iou=float(found.mean()) if len(found) else float("nan"),
         recall=len(found) / truths if truths else float("nan"),
         truths=truths,
-        predictions=sum(len(p.instances) for p in predicted),
+        predictions=tally.predictions(),
     )
-
-
-def _average_precision(truth: Sequence[Annotations], predicted: Sequence[Annotations]) -> tuple[float, float]:
-    raw = coco.to_dict([_renamed(t, number) for number, t in enumerate(truth)])
-    guesses = coco.to_dict([_renamed(p, number) for number, p in enumerate(predicted)])
-    number = {category["name"]: category["id"] for category in raw["categories"]}
-    label = {category["id"]: category["name"] for category in guesses["categories"]}
-    results = [
-        {**{k: a[k] for k in ("image_id", "segmentation", "score")}, "category_id": number[label[a["category_id"]]]}
-        for a in guesses["annotations"]
-        if label[a["category_id"]] in number
-    ]
-    if not raw["annotations"]:
-        return float("nan"), float("nan")
-    if not results:
-        return 0.0, 0.0
-    with contextlib.redirect_stdout(io.StringIO()):
-        reference = COCO()
-        reference.dataset = raw
-        reference.createIndex()
-        evaluation = COCOeval(reference, reference.loadRes(results), "segm")
-        evaluation.params.maxDets = [1, 100, 1000]
-        evaluation.evaluate()
-        evaluation.accumulate()
-    precision = evaluation.eval["precision"][:, :, :, 0, 2]  # [IoU, recall, class], all areas, 1000 a photo
-    return _mean(precision), _mean(precision[:1])
-
-
-def _mean(precision: np.ndarray) -> float:
-    known = precision[precision > -1]
-    return float(known.mean()) if known.size else float("nan")
-
-
-def _renamed(photo: Annotations, number: int) -> Annotations:
-    return replace(photo, image=f"{number}", shapes=photo.instances)
-
-
-def _one_class(photo: Annotations) -> Annotations:
-    return replace(photo, shapes=tuple(replace(shape, label="coral") for shape in photo.instances))
-
-
-def _matched_ious(truth: Sequence[Instance], predicted: Sequence[Instance]) -> list[float]:
-    """IoU of each true colony with the prediction that is its own: best pairs first, each used once."""
-    pairs = sorted(
-        ((masks.iou(t, p), i, j) for i, t in enumerate(truth) for j, p in enumerate(predicted)), reverse=True
-    )
-    used_truth: set[int] = set()
-    used_predicted: set[int] = set()
-    found = []
-    for iou, i, j in pairs:
-        if iou < MATCH_IOU:
-            break
-        if i not in used_truth and j not in used_predicted:
-            used_truth.add(i)
-            used_predicted.add(j)
-            found.append(iou)
-    return found

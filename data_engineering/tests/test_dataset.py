@@ -90,11 +90,11 @@ def test_attach_finds_the_photo_by_path_or_name(photos, name, tmp_path):
 
     dataset.create(name, [(p, Annotations(p.name, SIZE)) for p in photos])
     prediction = Annotations("x.jpg", SIZE, (colony(),))
-    assert dataset.attach(name, "yolo", [(photos[1], prediction), (tmp_path / photos[2].name, prediction)]) == 2
+    assert len(dataset.attach(name, "yolo", [(photos[1], prediction), (tmp_path / photos[2].name, prediction)])) == 2
     counts = [len(a.instances) for _, a in dataset.iter_annotations(name, "yolo")]
     assert counts == [0, 1, 1]
-    with pytest.raises(dataset.DatasetError, match=r"0 photos 'other\.jpg'"):
-        dataset.attach(name, "yolo", [(tmp_path / "other.jpg", prediction)])
+    with pytest.raises(dataset.DatasetError, match=r"no photo is called .other\.jpg."):
+        dataset.attach(name, "yolo2", [(tmp_path / "other.jpg", prediction)])
 
 
 def test_what_is_missing_is_named(photos, name):
