@@ -80,14 +80,14 @@ class Clock:
         return Footprint(wall, core, self.ready_s, _peak_bytes() / GIB, *_gpu_gib(), *kept_and_fixed_gib)
 
 
-def render(out: str, count: int, size_px: int) -> Footprint:
-    """Render photographs with all that lies beside them, one after the other in this process."""
+def render(count: int, size_px: int) -> Footprint:
+    """Render photographs with all that lies beside them into the working folder, one after the other."""
     from data_engineering.render import folder
     from data_engineering.render.settings import Settings
 
     clock = Clock()
     for number in range(1, count + 1):
-        folder.render_folder(out, number, 11, Settings(size_px=size_px), workers=1)
+        folder.render_folder("renders", number, 11, Settings(size_px=size_px), workers=1)
         clock.lap()
     return clock.footprint()
 

@@ -50,13 +50,17 @@ class Row:
     photos: int = 1
 
 
-def main(device: str = "cpu", only: Sequence[str] = (), batch: int = 8) -> dict[str, Any]:
+def main(
+    device: str = "cpu", only: Sequence[str] = (), batch: int = 8, steps: int = 3, folder: Path | None = None
+) -> dict[str, Any]:
     """Measure all.
 
     Args:
         device: ``cpu`` or ``cuda``.
         only: rows whose name contains one of these; all for none.
         batch: photos a training step.
+        steps: training steps a row; the first is not counted in times, if there are more.
+        folder: for what is measured on; kept, and taken up again where it is there. `None` makes one and removes it.
 
     Returns:
         `machine`, `device`, `install`, and `rows`: for each its `name`, `photos`, and what `footprint.Footprint` says,
@@ -64,10 +68,15 @@ def main(device: str = "cpu", only: Sequence[str] = (), batch: int = 8) -> dict[
     """
     found: dict[str, Any] = {"machine": machine.describe(), "device": device_name(device), "install": install_size()}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        chosen = [row for row in _rows(folder, device, batch) if not only or any(text in row.name for text in only)]
-        _prepare(folder)
-        found["rows"] = [_measure(row, folder) for row in chosen]
+        place = folder or Path(name)
+        rows = _rows(place, device, batch, steps)
+        chosen = [row for row in rows if not only or any(text in row.name for text in only)]
+        if not (place / "yolo").is_dir():
+            _prepare(place)
+        found["rows"] = []
+        for row in chosen:
+            found["rows"].append(_measure(row, place))
+            print(f"| {' | '.join(_cells(found['rows'][-1]))} |", file=sys.stderr, flush=True)
     return found
 
 
@@ -99,9 +108,9 @@ def _statuses(folder: Path) -> Iterator[os.stat_result]:
         yield from (os.lstat(Path(place, name)) for name in names)
 
 
-def _rows(folder: Path, device: str, batch: int) -> Iterator[Row]:
-    yield Row("render 1280 px", {"job": "render", "out": str(folder / "renders"), "count": RENDERED, "size_px": 1280})
-    yield Row("render 4000 px", {"job": "render", "out": str(folder / "large"), "count": 3, "size_px": 4000})
+def _rows(folder: Path, device: str, batch: int, steps: int = 3) -> Iterator[Row]:
+    yield Row("render 1280 px", {"job": "render", "count": RENDERED, "size_px": 1280})
+    yield Row("render 4000 px", {"job": "render", "count": 3, "size_px": 4000})
     runtimes = {"torch": None, "OpenVINO": str(folder / "openvino")} if device == "cpu" else {"torch": None}
     for runtime, weights in runtimes.items():
         common = {"weights": weights, "device": device}
@@ -109,14 +118,15 @@ def _rows(folder: Path, device: str, batch: int) -> Iterator[Row]:
             photo = str(folder / f"{megapixels}.jpg")
             job = {"job": "predict", "photo": photo, **common}
             yield Row(f"predict {megapixels}, {runtime}, whole", job)
-            yield Row(f"predict {megapixels}, {runtime}, windows of {TILE_PX} px", {**job, "tile_px": TILE_PX})
+            windows = {**job, "tile_px": TILE_PX, "rounds": 2}
+            yield Row(f"predict {megapixels}, {runtime}, windows of {TILE_PX} px", windows)
         yield Row(f"handler 12 MP, {runtime}", {"job": "handler", "photo": str(folder / "12 MP.jpg"), **common})
     for size_px, configs in CONFIGS.items():
         for network in NETWORKS:
             photos = min(batch, 2) if device == "cpu" and size_px > 512 else batch
             job = {"job": "train", "data": str(folder / "yolo"), "config": f"{configs}/{network}.yaml"}
             name = f"train {network}, {size_px} px, batch {photos}"
-            yield Row(name, {**job, "device": device, "batch": photos}, photos)
+            yield Row(name, {**job, "device": device, "batch": photos, "steps": steps}, photos)
 
 
 def _prepare(folder: Path) -> None:
@@ -130,8 +140,9 @@ def _prepare(folder: Path) -> None:
     made = _run("coral_seg_yolo.export", "--format", "openvino", "--out", folder / "export").splitlines()[-1]
     Path(made.removeprefix("wrote ")).rename(folder / "openvino")
     shares = ("--val", "0.2", "--test", "0")
-    _run("coral_seg_yolo.prepare", "--rendered", folder / "photos", "--out", folder / "yolo", *shares)
-    _repeat_photos(folder / "yolo")
+    _run("coral_seg_yolo.prepare", "--rendered", folder / "photos", "--out", folder / "draft", *shares)
+    _repeat_photos(folder / "draft")
+    (folder / "draft").rename(folder / "yolo")
 
 
 def _enlarged(image_rgb: Any, size_wh: tuple[int, int]) -> Any:
@@ -157,7 +168,6 @@ def _run(module: str, *arguments: object) -> str:
 
 
 def _measure(row: Row, folder: Path) -> dict[str, Any]:
-    print(f"{row.name} …", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "benchmarks.footprint", json.dumps(row.job)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryDirectory(dir=folder) as place:  # training leaves a run here
@@ -199,10 +209,12 @@ if __name__ == "__main__":
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="rows with this in their name")
     parser.add_argument("--batch", type=int, default=8, help="photos a training step (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=3, help="training steps a row (default: %(default)s)")
+    parser.add_argument("--folder", type=Path, help="keep what is measured on here, and take it up again")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     given = parser.parse_args()
     try:
-        result = main(given.device, given.only, given.batch)
+        result = main(given.device, given.only, given.batch, given.steps, given.folder)
     except (ValueError, RuntimeError) as error:
         sys.exit(f"requirements: {error}")
     print(_page(result))

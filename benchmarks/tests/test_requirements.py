@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +35,7 @@ def test_every_network_of_the_configs_is_measured(tmp_path):
 
 def test_the_parents_memory_is_not_counted(tmp_path):
     ballast = np.ones(110 * 2**20)
-    job = json.dumps({"job": "render", "out": str(tmp_path), "count": 2, "size_px": 160})
-    command = [sys.executable, "-m", "benchmarks.footprint", job]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = requirements._measure(requirements.Row("render", {"job": "render", "count": 2, "size_px": 160}), tmp_path)
     assert 0.05 < found["memory_gib"] < ballast.nbytes / 2**30
     assert found["seconds"] > 0
     assert found["ready_s"] > 0
