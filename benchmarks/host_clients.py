@@ -12,7 +12,7 @@ from threading import Condition, Thread
 
 from benchmarks.host_requests import ABORTED, Asked, outline_of
 
-PATIENCE_S = 120.0
+PATIENCE_S = 900.0
 _REUSE_S = 2.0
 WRONG = ("unanswered", "mixed up", "server error", "wrong status", "error without our JSON")
 
