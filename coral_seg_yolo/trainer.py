@@ -8,6 +8,7 @@ class again in each worker, which reads the settings from the run folder.
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import tempfile
 import threading
@@ -46,6 +47,8 @@ class Trainer(SegmentationTrainer):
         if self.device.type == "cpu":  # ultralytics leaves one core out: half of a small machine
             torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # all, or what the user set (`framework.quiet`)
         settings = yaml.safe_load((self.save_dir / "config.yaml").read_text("utf-8"))
+        if self.device.type == "cpu" and multiprocessing.get_start_method() == "fork":
+            self.args.workers = settings["workers"]  # ultralytics loads in this process, a core idle meanwhile
         self.monitor, self.val_period = settings["monitor"], settings["val_period"]
         self.keep_best = settings["keep_best"]
         self.stop_flag = StopFlag()
