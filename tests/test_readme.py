@@ -22,7 +22,7 @@ PAGES = [
 ]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 PIXI = tomllib.loads((ROOT / "pixi.toml").read_text("utf-8"))
-MADE_BY_USERS = ("data/", "runs/", "renders/", "site/")
+MADE_BY_USERS = ("data/", "runs/", "renders/", "site/", "red_things/")  # the last is the example of a new module
 
 
 def commands(page: Path) -> list[list[str]]:
