@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import socket
 import traceback
 from collections.abc import Mapping, Sequence
@@ -252,5 +253,6 @@ def _config(app: Any, doors: Doors) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,  # X-Forwarded-For would let a client choose its address
         timeout_graceful_shutdown=_CLOSE_S,
+        timeout_keep_alive=math.ceil(doors.limits.body_s),
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
     )
