@@ -1,8 +1,8 @@
-"""`python -m deploy.host`. Worker processes import this file again, so nothing happens here but the call."""
+"""`python -m deploy.host`."""
+
+import sys
+
+from deploy.host.cli import main
 
 if __name__ == "__main__":
-    import sys
-
-    from deploy.host.cli import main
-
     sys.exit(main())
