@@ -1,0 +1,40 @@
+"""Every public file is on an API page, or is named here as a part of one that is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("quadrat", "quadrat/formats", "data_engineering", "coral_seg_yolo", "deploy/serving")
+PARTS = {  # file -> the file on a page that it is a part of
+    "quadrat.lattice": "quadrat.template",
+    "quadrat.outlines": "quadrat.masks",
+    "data_engineering.labels": "data_engineering.dataset",
+    "coral_seg_yolo.class_scores": "coral_seg_yolo.model",
+    "coral_seg_yolo.framework": "coral_seg_yolo.networks",
+    "coral_seg_yolo.parity": "coral_seg_yolo.export",
+    "coral_seg_yolo.precision": "coral_seg_yolo.train",
+    "coral_seg_yolo.trainer": "coral_seg_yolo.train",
+}
+
+
+def files() -> set[str]:
+    found = (path for folder in FOLDERS for path in (ROOT / folder).glob("*.py") if not path.name.startswith("_"))
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in found}
+
+
+def on_the_pages() -> list[str]:
+    texts = (page.read_text("utf-8") for page in (ROOT / "docs" / "api").glob("*.md"))
+    return [name for text in texts for name in re.findall(r"^::: ([\w.]+)$", text, re.MULTILINE)]
+
+
+def test_every_file_is_on_a_page_or_a_part_of_one_that_is():
+    listed = on_the_pages()
+    assert files() - set(listed) == set(PARTS)
+    assert set(PARTS.values()) <= set(listed)
+
+
+def test_no_file_is_on_two_pages():
+    listed = on_the_pages()
+    assert len(listed) == len(set(listed))
