@@ -1,34 +1,29 @@
-"""Masks from YOLO's prototypes at photo resolution: ours on box crops against ultralytics' `process_mask_native`.
-
-Both get the same made-up prototypes, coefficients and boxes, by turns; the masks are compared object by object.
-
-    python -m benchmarks.coral_seg_yolo_masks --objects 50 --size 1920 --json
-"""
+"""Cases of `coral_seg_yolo`: masks from prototypes, and masks to CVAT's lists."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.cases import CheckError, Sides, case
+
+Floats = NDArray[np.float32]
 
 
-def main(objects: int = 50, size: int = 1920, input_px: int = 640, rounds: int = 7) -> dict[str, Any]:
-    """Measure both.
+def assembly(
+    objects: int, photo_wh: tuple[int, int] = (1920, 1920), input_px: int = 448, least_iou: float = 0.99
+) -> Sides:
+    """Both ways on made-up prototypes, coefficients and boxes.
 
     Args:
-        objects: number of objects in the photo.
-        size: the photo's width in px; its height is three quarters.
+        objects: number of objects.
+        photo_wh: size of the photo.
         input_px: longer side of the network's input.
-        rounds: each side is timed so many times, by turns.
-
-    Returns:
-        Medians in ms (`ours_ms`, `ultralytics_ms`), `ratio`, and the masks' `iou_min` and `iou_mean`.
+        least_iou: 0..1, that each mask must have with theirs.
     """
     from coral_seg_yolo import framework
 
@@ -38,38 +33,30 @@ def main(objects: int = 50, size: int = 1920, input_px: int = 640, rounds: int =
 
     from coral_seg_yolo import assemble
 
-    photo_wh = (size, size * 3 // 4)
-    input_wh = (input_px, -(-input_px * 3 // 4 // 32) * 32)
+    width, height = (-(-side * input_px // max(photo_wh) // 32) * 32 for side in photo_wh)
+    input_wh = (width, height)
     prototypes, coefficients, boxes = _objects(objects, photo_wh, input_wh)
-    tensors = [torch.from_numpy(array) for array in (prototypes, coefficients, boxes)]
+    tensors: Any = [torch.from_numpy(array) for array in (prototypes, coefficients, boxes)]
     placing = assemble.place(photo_wh, input_wh)
+    native: Any = ops.process_mask_native
 
-    def ours() -> list[tuple[np.ndarray, tuple[int, int]]]:
+    def ours() -> list[tuple[NDArray[np.bool_], tuple[int, int]]]:
         return assemble.box_masks(prototypes, coefficients, boxes, placing, input_wh)
 
-    def theirs() -> np.ndarray:
-        return ops.process_mask_native(*tensors, photo_wh[::-1]).numpy()
+    def theirs() -> NDArray[np.uint8]:
+        full: NDArray[np.uint8] = native(*tensors, photo_wh[::-1]).numpy()
+        return full
 
-    ious = [_iou(crop, origin, full) for (crop, origin), full in zip(ours(), theirs(), strict=True)]
-    times: dict[str, list[float]] = {"ours": [], "ultralytics": []}
-    for _ in range(rounds):
-        times["ours"].append(_milliseconds(ours))
-        times["ultralytics"].append(_milliseconds(theirs))
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    return {
-        "objects": objects,
-        "photo_wh": photo_wh,
-        "ours_ms": round(medians["ours"], 2),
-        "ultralytics_ms": round(medians["ultralytics"], 2),
-        "ratio": round(medians["ultralytics"] / medians["ours"], 1),
-        "iou_min": round(min(ious), 4),
-        "iou_mean": round(statistics.mean(ious), 4),
-    }
+    def check() -> dict[str, object]:
+        ious = [_iou(crop, origin, full) for (crop, origin), full in zip(ours(), theirs(), strict=True)]
+        if min(ious) < least_iou:
+            raise CheckError(f"a mask has an IoU of {min(ious):.4f} with ultralytics': expected at least {least_iou}")
+        return {"IoU, least": min(ious), "IoU, mean": statistics.mean(ious)}
+
+    return Sides(ours, theirs, check)
 
 
-def _objects(
-    count: int, photo_wh: tuple[int, int], input_wh: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _objects(count: int, photo_wh: tuple[int, int], input_wh: tuple[int, int]) -> tuple[Floats, Floats, Floats]:
     """Smooth prototypes, and boxes of a tenth of the photo on average."""
     random = np.random.default_rng(0)
     rough = random.normal(size=(32, input_wh[1] // 4, input_wh[0] // 4)).astype(np.float32)
@@ -81,37 +68,84 @@ def _objects(
     return prototypes, coefficients, boxes.astype(np.float32)
 
 
-def _iou(crop: np.ndarray, origin_xy: tuple[int, int], full: np.ndarray) -> float:
-    ours = np.zeros(full.shape, bool)
+def _iou(crop: NDArray[np.bool_], origin_xy: tuple[int, int], full: NDArray[np.uint8]) -> float:
     x, y = origin_xy
-    ours[y : y + crop.shape[0], x : x + crop.shape[1]] = crop
-    union = np.count_nonzero(ours | (full > 0))
-    return np.count_nonzero(ours & (full > 0)) / union if union else 1.0
+    inside = full[y : y + crop.shape[0], x : x + crop.shape[1]] > 0
+    outside = np.count_nonzero(full) - np.count_nonzero(inside)
+    union = np.count_nonzero(crop | inside) + outside
+    return np.count_nonzero(crop & inside) / union if union else 1.0
 
 
-def _milliseconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return (time.perf_counter() - start) * 1000
+_MASKS = {
+    "measures": "masks at photo resolution from prototypes, each in its own box",
+    "peer": "ultralytics' own `ops.process_mask_native` (what `retina_masks=True` runs)",
+    "photo": "1920 x 1920 px, network input 448 x 448",
+    "encoding": "bool arrays; theirs one full frame an object",
+    "precision": "float32",
+}
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.coral_seg_yolo_masks", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--objects", type=int, default=50)
-    parser.add_argument("--size", type=int, default=1920, help="width of the photo in px")
-    parser.add_argument(
-        "--input", dest="input_px", type=int, default=640, help="longer side of the network's input in px"
-    )
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-    arguments = vars(parser.parse_args())
-    as_json = arguments.pop("json")
-    result = main(**arguments)
-    print(
-        f"{result['objects']} objects at {result['photo_wh']} px: ours {result['ours_ms']} ms, ultralytics "
-        f"{result['ultralytics_ms']} ms, ratio {result['ratio']}, IoU mean {result['iou_mean']} min {result['iou_min']}"
-    )
-    if as_json:
-        print(json.dumps(result))
+@case("coral_seg_yolo", "masks-50", objects=50, target=50, **_MASKS)  # type: ignore[arg-type]
+def masks_50() -> Sides:
+    """As many as a crowded quadrat has."""
+    return assembly(50)
+
+
+@case("coral_seg_yolo", "masks-300", objects=300, target=50, repeat=5, **_MASKS)  # type: ignore[arg-type]
+def masks_300() -> Sides:
+    """As many as ultralytics gives by default."""
+    return assembly(300)
+
+
+@case(
+    "coral_seg_yolo",
+    "masks-to-cvat",
+    measures="full-frame masks to CVAT's lists: `masks.instance_from_mask`, `masks.mask_to_cvat`",
+    peer="pycocotools: `encode`, `toBbox`, `decode`, cut to the box, to a list",
+    photo="12 MP (4000 x 3000)",
+    objects=10,
+    encoding="lists of 0 and 1 with the box at the end",
+    precision="exact",
+    target=10,
+    needs={"pycocotools": "pycocotools"},
+)
+def masks_to_cvat() -> Sides:
+    """What CVAT takes as a mask."""
+    from pycocotools import mask as coco
+
+    from quadrat import masks
+
+    frames = _blobs(10, (4000, 3000))
+
+    def ours() -> list[list[int]]:
+        found = [masks.instance_from_mask("coral", frame) for frame in frames]
+        return [masks.mask_to_cvat(instance) for instance in found if instance is not None]
+
+    def theirs() -> list[list[int]]:
+        lists = []
+        for frame in frames:
+            runs = coco.encode(np.asfortranarray(frame.view(np.uint8)))
+            x, y, w, h = (int(side) for side in coco.toBbox(runs))
+            cut = coco.decode(runs)[y : y + h, x : x + w]
+            lists.append([*cut.ravel().tolist(), x, y, x + w - 1, y + h - 1])
+        return lists
+
+    def check() -> dict[str, object]:
+        if ours() != theirs():
+            raise CheckError("the lists differ")
+        return {"the same": "number for number", "numbers": sum(map(len, ours()))}
+
+    return Sides(ours, theirs, check)
+
+
+def _blobs(count: int, size_wh: tuple[int, int]) -> list[NDArray[np.bool_]]:
+    """Colonies of about 300 px across."""
+    random = np.random.default_rng(0)
+    frames = []
+    for _ in range(count):
+        frame = np.zeros(size_wh[::-1], np.uint8)
+        centre = random.integers(300, np.array(size_wh) - 300)
+        for shift in random.integers(-80, 80, (6, 2)):
+            cv2.circle(frame, (centre + shift).tolist(), int(random.integers(50, 110)), 1, -1)
+        frames.append(frame.view(np.bool_))
+    return frames

@@ -166,9 +166,12 @@ def instance_from_mask(
         score: 0..1.
         attributes: extra facts.
     """
-    x, y, w, h = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8)) if mask.size else (0, 0, 0, 0)
-    if not w:
+    pixels = np.ascontiguousarray(mask).view(np.uint8)
+    rows = np.flatnonzero(cv2.reduce(pixels, 1, cv2.REDUCE_MAX)) if mask.size else ()
+    if not len(rows):
         return None
+    y, h = int(rows[0]), int(rows[-1] - rows[0]) + 1
+    x, _, w, _ = cv2.boundingRect(pixels[y : y + h])
     dx, dy = origin_xy
     box = (x + dx, y + dy, x + w + dx, y + h + dy)
     return Instance(label, box, mask[y : y + h, x : x + w].copy(), score, attributes or {})
@@ -299,7 +302,9 @@ def intersection(a: Box, b: Box) -> Box:
 def mask_to_cvat(instance: Instance) -> list[int]:
     """CVAT's mask list: the 0/1 pixels of the inclusive box, row-major, then xtl, ytl, xbr, ybr."""
     x0, y0, x1, y1 = instance.xyxy_px
-    return [*instance.mask.view(np.uint8).ravel().tolist(), x0, y0, x1 - 1, y1 - 1]
+    values = list(instance.mask.tobytes())  # twice as fast as `tolist`
+    values += (x0, y0, x1 - 1, y1 - 1)
+    return values
 
 
 def mask_from_cvat(values: Sequence[float], label: str, score: float = 1.0) -> Instance | None:
