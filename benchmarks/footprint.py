@@ -20,6 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 GIB = 2**30
 FUNCTION = Path(__file__).parents[1] / "coral_seg_yolo" / "deploy" / "pth-yolo-coralseg" / "nuclio"
 CONFIGS = Path(__file__).parents[1] / "coral_seg_yolo" / "configs"
@@ -37,7 +39,7 @@ class Footprint:
         seconds: of the fastest photo or step after the first: other work on the machine only adds.
         core_seconds: least processor time of one, all threads together; other work changes it less.
         ready_s: from the start of the process until the first photo or step could begin.
-        memory_gib: most main memory that the process held at once.
+        memory_gib: most main memory that the process held at once, and what processes of its own held beside it.
         gpu_gib: most GPU memory that PyTorch's tensors held at once; `None` without a GPU.
         gpu_reserved_gib: most that PyTorch took from the GPU for them.
         kept_gib: what autograd keeps of a training step, see `Kept`; in proportion to the photos of a step; `None`
@@ -65,11 +67,11 @@ class Clock:
 
     def start(self) -> None:
         """Begin a lap."""
-        self._from = time.perf_counter(), time.process_time()
+        self._from = time.perf_counter(), _core_seconds()
 
     def lap(self) -> None:
         """End a lap and begin the next."""
-        now = time.perf_counter(), time.process_time()
+        now = time.perf_counter(), _core_seconds()
         self.laps.append((now[0] - self._from[0], now[1] - self._from[1]))
         self._from = now
 
@@ -77,7 +79,8 @@ class Clock:
         """All laps but the first, and the memory of the process so far."""
         laps = self.laps[1:] or self.laps
         wall, core = (min(column) for column in zip(*laps, strict=True))
-        return Footprint(wall, core, self.ready_s, _peak_bytes() / GIB, *_gpu_gib(), *kept_and_fixed_gib)
+        memory = (_peak_bytes() + _bytes_of_children()) / GIB
+        return Footprint(wall, core, self.ready_s, memory, *_gpu_gib(), *kept_and_fixed_gib)
 
 
 def render(count: int, size_px: int) -> Footprint:
@@ -207,9 +210,18 @@ def _module(path: Path) -> Any:
 
 def _started() -> float:
     """When this process was started, in seconds of `time.time`."""
-    import psutil
-
     return float(psutil.Process().create_time())
+
+
+def _core_seconds() -> float:
+    """Processor time so far, that of the processes which load photos included."""
+    children = (child.cpu_times() for child in psutil.Process().children())
+    return time.process_time() + sum(float(times.user + times.system) for times in children)
+
+
+def _bytes_of_children() -> int:
+    """Memory that no other process shares, of each process that this one started."""
+    return sum(int(child.memory_full_info().uss) for child in psutil.Process().children())
 
 
 def _peak_bytes() -> int:
