@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import importlib.util
 import json
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,8 +28,10 @@ def openvino_folder() -> str:
     """The shipped weights exported to OpenVINO with sides of any size; made once a process."""
     from coral_seg_yolo import export
 
-    folder = tempfile.mkdtemp(prefix="benchmarks-")
-    return str(export.main(None, out=Path(folder), dynamic=True))
+    folder = Path(tempfile.mkdtemp(prefix="benchmarks-"))
+    with contextlib.redirect_stdout(sys.stderr):  # the report alone goes to stdout
+        export.main(None, out=folder, dynamic=True)
+    return str(next(folder.glob("*_openvino_model")))
 
 
 def processor_has_bfloat16() -> bool:
@@ -92,7 +95,7 @@ class Function:
         return str(response.body)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _loading_with(precision: str) -> Iterator[None]:
     """main.py loads in OpenVINO's f32; let it load in `precision`."""
     load: Callable[..., Any] = functools.partial(model.load, precision=precision)
