@@ -1,34 +1,34 @@
-"""Weights -> OpenVINO, TorchScript, ONNX, or a ``.pt`` to give away; checked against torch before it is kept.
+"""Weights -> OpenVINO, ONNX, TorchScript, or a ``.pt`` to give away; kept only if it finds what torch finds.
 
-    python -m coral_seg_yolo.export --weights first
+    python -m coral_seg_yolo.export --weights first --images photos/
     python -m coral_seg_yolo.export --weights weights/x.pt --format onnx --out somewhere
     python -m coral_seg_yolo.export --weights first --format pt --name coral-reef --out shared
 
-`model.load` takes the OpenVINO folder and the ``.pt`` file; the others are for programs of one's own. A ``.pt`` to give
-away holds the network alone: no optimizer, no history, and no folder names of the machine that trained it.
+`model.load` takes all of them. On every photo the outputs are compared number by number, and then the colonies. An
+export that differs ends up as ``NAME.failed``; what was there under its name stays. A ``.pt`` to give away holds the
+network alone: no optimizer, no history, and no folder names of the machine that trained it.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import shutil
 import sys
 import tempfile
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from coral_seg_yolo import framework, model, networks
+from coral_seg_yolo import framework, model, parity
 from quadrat import images
-from quadrat.predictor import Card, read_card, write_card
+from quadrat.predictor import write_card
 
 NEEDS = {"openvino": ("openvino",), "torchscript": (), "onnx": ("onnx", "onnxruntime", "onnxslim"), "pt": ()}
 FOLDER_ARGUMENTS = ("data", "project", "name", "save_dir", "model", "pretrained", "resume", "cfg", "tracker", "source")
-TOLERANCE = {False: 0.001, True: 0.02}  # largest difference as a share of the largest value; with half-size weights
+MOST_PHOTOS = 8
 
 
 def main(
@@ -39,8 +39,8 @@ def main(
     name: str | None = None,
     half: bool = False,
     dynamic: bool = False,
-    image: Path | None = None,
-) -> Path:
+    photos: Sequence[Path] = (),
+) -> tuple[Path, parity.Parity]:
     """Export weights.
 
     Args:
@@ -50,14 +50,15 @@ def main(
         name: what the weights are called from now on; `None` leaves it.
         half: store weights in 16 bits (OpenVINO), half the size.
         dynamic: take any input size, so that photos need no padding to a square (OpenVINO, ONNX).
-        image: photo for the check; `None` takes made-up texture.
+        photos: photos and folders of photos for the check, of which the first `MOST_PHOTOS` are taken; none: made-up
+            pictures, on which there may be little to find.
 
     Returns:
-        The file or folder that was written. Its card lies beside it.
+        The file or folder that was written, its card beside it, and by how much it differs from torch.
 
     Raises:
-        ValueError: the weights are no ``.pt`` file, the format is not known, or a package is missing.
-        RuntimeError: the export gives other numbers than torch; nothing is kept.
+        ValueError: the weights are no ``.pt`` file, the format is not known, or a package or a photo is missing.
+        RuntimeError: the export differs from torch; the message names the worst figure.
     """
     source = model.find_weights(weights)
     if source.suffix != ".pt":
@@ -65,22 +66,37 @@ def main(
     _check_packages(format)
     if format == "pt" and name is None:
         raise ValueError("format 'pt' needs a --name: the weights would have the name of their source")
-    network = networks.load(source, "cpu")
-    card = read_card(source) or Card(source.stem, "instances", network.facts.labels)
-    card = replace(card, name=name or card.name)
+    pictures = _pictures(photos)
+    original = model.load(source)
+    card = replace(original.card, name=name or original.card.name)
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(shutil.copy(source, Path(temporary) / f"{name or source.stem}.pt"))
         made = _strip(copy) if format == "pt" else _export(copy, format, half, dynamic)
-        batch = _batch(image, network.facts.size_px)
-        _check_parity(network(batch), _run(made, batch), made.name, TOLERANCE[half])
         target = (out or source.parent) / made.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(shutil.move(made, target.with_name(f".{target.name}")))
-        if target.is_dir():
-            shutil.rmtree(target)
-        draft.replace(target)
+        write_card(made, card)
+        try:
+            compared = parity.compare(original, model.load(made), pictures)
+            parity.check(compared, parity.HALF if half else parity.EXACT)
+        except RuntimeError as error:
+            failed = _put(made, target.with_name(f"{target.name}.failed"))
+            raise RuntimeError(f"{made.name}: {error}; it lies in {failed}") from error
+        _put(made, target)
     write_card(target, card)
-    return target
+    return target, compared
+
+
+def _pictures(photos: Sequence[Path]) -> list[parity.Rgb]:
+    found = [photo for source in photos for photo in images.list_photos(source)]
+    return [images.read(photo) for photo in found[:MOST_PHOTOS]] or parity.drawn_photos()
+
+
+def _put(made: Path, target: Path) -> Path:
+    """Move a file or folder to its place, whole; what is there is replaced."""
+    draft = Path(shutil.move(made, target.with_name(f".{target.name}")))
+    if target.is_dir():
+        shutil.rmtree(target)
+    return draft.replace(target)
 
 
 def _check_packages(format: str) -> None:
@@ -116,42 +132,6 @@ def _export(copy: Path, format: str, half: bool, dynamic: bool) -> Path:
     return Path(YOLO(copy).export(format=format, device="cpu", **options))
 
 
-def _batch(image: Path | None, side: int) -> NDArray[np.float32]:
-    if image is not None:
-        import cv2
-
-        photo = cv2.resize(images.read(image), (side, side), interpolation=cv2.INTER_AREA)
-    else:
-        blocks = np.random.default_rng(0).integers(0, 256, (side // 16, side // 16, 3), np.uint8)
-        photo = blocks.repeat(16, 0).repeat(16, 1)
-    return np.ascontiguousarray(photo.transpose(2, 0, 1)[None]).astype(np.float32) / 255
-
-
-def _run(made: Path, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32]]:
-    if made.is_dir() or made.suffix == ".pt":
-        return networks.load(made, "cpu")(batch)
-    import torch
-    from ultralytics.nn.autobackend import AutoBackend
-
-    with torch.inference_mode():
-        predictions, prototypes = AutoBackend(str(made), torch.device("cpu"))(torch.from_numpy(batch))
-    return predictions, np.asarray(prototypes[0])
-
-
-def _check_parity(torch_outputs: Any, outputs: Any, name: str, tolerance: float) -> None:
-    for what, expected, got in zip(("predictions", "prototypes"), torch_outputs, outputs, strict=True):
-        expected, got = np.asarray(expected, np.float64), np.asarray(got, np.float64)
-        if expected.shape != got.shape:
-            raise RuntimeError(f"{name}: {what} are {list(got.shape)}, torch gives {list(expected.shape)}; not kept")
-        # Each output row (a coordinate, a class, a coefficient) has a scale of its own.
-        axes = tuple(range(2, expected.ndim)) if what == "predictions" else tuple(range(1, expected.ndim))
-        scale = np.maximum(np.abs(expected).max(axes, keepdims=True), 1e-3)
-        worst = float((np.abs(expected - got) / scale).max())
-        if not worst <= tolerance:
-            raise RuntimeError(f"{name}: {what} differ from torch by {worst:.2%}, allowed {tolerance:.2%}; not kept")
-        print(f"{name}: {what} differ from torch by at most {worst:.4%} of their largest value")
-
-
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m coral_seg_yolo.export", description=__doc__.splitlines()[0])
     parser.add_argument("--weights", help=".pt file, run folder or run name (default: what ships)")
@@ -160,12 +140,25 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--name", help="what the weights are called from now on")
     parser.add_argument("--half", action="store_true", help="16-bit weights, half the size (OpenVINO)")
     parser.add_argument("--dynamic", action="store_true", help="any input size (OpenVINO, ONNX)")
-    parser.add_argument("--image", type=Path, help="photo for the check against torch (default: made-up texture)")
+    parser.add_argument(
+        "--images", dest="photos", type=Path, nargs="+", default=(), help="photos for the check (default: made-up ones)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
+    arguments = vars(_parse(None))
+    as_json = arguments.pop("json")
     try:
-        print(f"wrote {main(**vars(_parse(None)))}")
+        written, figures = main(**arguments)
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"export: {error}")
+    worst = ", ".join(
+        f"{what} by at most {share:.4%} of their largest value" for what, share in figures.tensors.items()
+    )
+    print(f"against torch on {figures.photos} pictures: {worst};")
+    print(f"{figures.colonies} colonies: scores differ by at most {figures.score:.5f}, IoU {figures.iou:.4f} or more")
+    print(f"wrote {written}")
+    if as_json:
+        print(json.dumps({"export": str(written), **asdict(figures)}))

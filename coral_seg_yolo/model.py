@@ -33,7 +33,8 @@ def load(
     """Load weights and warm them up.
 
     Args:
-        path: a ``.pt`` file, an OpenVINO folder, a run folder, or a run's name; `None` takes the weights that ship.
+        path: a ``.pt``, ``.onnx`` or ``.torchscript`` file, an OpenVINO folder, a run folder, or a run's name; `None`
+            takes the weights that ship.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; for OpenVINO also its own names.
         confidence: 0..1, the lowest score that is returned by default.
         iou: 0..1, boxes that overlap more are one colony (whatever their class: a colony has one).
@@ -89,7 +90,7 @@ def _shipped() -> Path:
     return WEIGHTS / name
 
 
-class _Raw(NamedTuple):
+class Raw(NamedTuple):
     """What a network gives for one image, see `networks.Network`, and the size of its input."""
 
     predictions: Any
@@ -160,8 +161,12 @@ class YoloPredictor:
         return sorted(found, key=lambda instance: -instance.score)
 
     def _predict_view(self, image_rgb: NDArray[np.uint8], threshold: float, every_score: bool = True) -> list[Instance]:
-        raw = self._run(image_rgb)
-        detections, scores = self._suppress(raw, image_rgb, threshold)
+        return self._draw(self._run(image_rgb), image_rgb, threshold, every_score)
+
+    def _draw(
+        self, raw: Raw, image_rgb: NDArray[np.uint8], threshold: float, every_score: bool = False
+    ) -> list[Instance]:
+        detections, scores, _ = self._suppress(raw, image_rgb, threshold)
         height, width = image_rgb.shape[:2]
         placing = assemble.place((width, height), raw.input_wh)
         drawn = assemble.box_masks(raw.prototypes, detections[:, 6:], detections[:, :4], placing, raw.input_wh)
@@ -189,14 +194,14 @@ class YoloPredictor:
         raw = self._run(image_rgb)
         return self._suppress(raw, image_rgb, threshold)[0], raw.prototypes, raw.input_wh
 
-    def _run(self, image_rgb: NDArray[np.uint8]) -> _Raw:
+    def _run(self, image_rgb: NDArray[np.uint8]) -> Raw:
         batch = self._letterbox(image_rgb)
-        return _Raw(*self.network(batch), (batch.shape[3], batch.shape[2]))
+        return Raw(*self.network(batch), (batch.shape[3], batch.shape[2]))
 
     def _suppress(
-        self, raw: _Raw, image_rgb: NDArray[np.uint8], threshold: float
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Detections as `detect` gives them, and the scores of each for every class, float32 ``[N, classes]``."""
+        self, raw: Raw, image_rgb: NDArray[np.uint8], threshold: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+        """Detections as `detect` gives them, their scores for every class ``[N, classes]``, their places in `raw`."""
         from ultralytics.utils import nms, ops
 
         classes = len(self._card.labels)
@@ -217,9 +222,10 @@ class YoloPredictor:
             scores = np.eye(classes, dtype=np.float32)[detections[:, 5].astype(int)] * detections[:, 4:5]
         else:
             scores = raw.predictions[0, 4 : 4 + classes, places.flatten().long()].T.float().numpy()
-        return detections, scores
+        return detections, scores, places.flatten().long().numpy()
 
     def _letterbox(self, image_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The network's input: float32 ``[1, 3, h, w]`` of 0..1, the photo brought to size and padded with gray."""
         from ultralytics.data.augment import LetterBox
 
         facts = self.network.facts

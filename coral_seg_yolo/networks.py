@@ -1,8 +1,11 @@
-"""The network alone: letterboxed photo in, raw predictions and mask prototypes out, by torch or by OpenVINO."""
+"""The network alone: letterboxed photo in, raw predictions and mask prototypes out; by torch or a runtime."""
 
 from __future__ import annotations
 
+import ast
+import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,14 +52,29 @@ class Network(Protocol):
 
 
 def load(path: Path, device: str, precision: str = "f32") -> Network:
-    """Load a ``.pt`` checkpoint or an OpenVINO folder.
+    """Load a ``.pt`` checkpoint, or what ``python -m coral_seg_yolo.export`` made of one.
 
     Raises:
         ValueError: the file is of another kind; the message says what would do.
     """
     if path.is_dir():
         return OpenVinoNetwork(path, device, precision)
-    return TorchNetwork(path, device)
+    exported = {".onnx": OnnxNetwork, ".torchscript": ScriptNetwork}.get(path.suffix)
+    return exported(path, device) if exported else TorchNetwork(path, device)
+
+
+def _facts(path: Path, raw: Mapping[str, Any], rect: bool) -> Facts:
+    """What ultralytics writes into an export."""
+    if raw.get("task") != "segment":
+        raise ValueError(f"{path} is for the task {raw.get('task')!r}: expected a segmentation network")
+    arguments = raw.get("args") or {}
+    return Facts(
+        labels=tuple(str(raw["names"][i]) for i in range(len(raw["names"]))),
+        size_px=max(raw["imgsz"]),
+        stride=int(raw["stride"]),
+        rect=rect,
+        end2end=bool(raw.get("end2end") or arguments.get("nms")),
+    )
 
 
 class TorchNetwork:
@@ -122,17 +140,74 @@ class OpenVinoNetwork:
         model = openvino.Core().read_model(xml)
         self.compiled = openvino.Core().compile_model(model, device.upper(), hints)
         raw = yaml.safe_load((path / "metadata.yaml").read_text("utf-8"))
-        if raw["task"] != "segment":
-            raise ValueError(f"{path} is for the task {raw['task']!r}: expected a segmentation network")
-        self.facts = Facts(
-            labels=tuple(str(raw["names"][i]) for i in range(len(raw["names"]))),
-            size_px=max(raw["imgsz"]),
-            stride=int(raw["stride"]),
-            rect=bool(model.input().get_partial_shape().is_dynamic),
-            end2end=bool(raw.get("end2end") or raw.get("args", {}).get("nms")),
-        )
+        self.facts = _facts(path, raw, rect=bool(model.input().get_partial_shape().is_dynamic))
 
     def __call__(self, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32]]:
         """See `Network`."""
         predictions, prototypes = self.compiled(batch).values()
         return self.torch.from_numpy(predictions), prototypes[0]
+
+
+class OnnxNetwork:
+    """An ``.onnx`` file of ultralytics, run by ONNX Runtime.
+
+    Args:
+        path: the file.
+        device: ``cpu``, or ``cuda`` where ONNX Runtime was built for it.
+    """
+
+    def __init__(self, path: Path, device: str):
+        framework.quiet()
+        import onnxruntime
+        import torch
+
+        self.torch = torch
+        provider = "CPUExecutionProvider" if device == "cpu" else "CUDAExecutionProvider"
+        if provider not in onnxruntime.get_available_providers():
+            raise ValueError(f"device {device!r}: this ONNX Runtime has only {onnxruntime.get_available_providers()}")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = int(os.environ["OMP_NUM_THREADS"])  # all, or what the user set (`quiet`)
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=[provider])
+            raw = {key: _literal(text) for key, text in self.session.get_modelmeta().custom_metadata_map.items()}
+        except Exception as error:  # its own kinds, all below Exception
+            raise ValueError(f"{path} is no ONNX network ({type(error).__name__}: {error})") from error
+        height_width = self.session.get_inputs()[0].shape[2:]
+        self.facts = _facts(path, raw, rect=not all(isinstance(side, int) for side in height_width))
+
+    def __call__(self, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32]]:
+        """See `Network`."""
+        predictions, prototypes = self.session.run(None, {self.session.get_inputs()[0].name: batch})
+        return self.torch.from_numpy(predictions), prototypes[0]
+
+
+def _literal(text: str) -> Any:
+    """A number, list or mapping as ONNX keeps it, else the text itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+class ScriptNetwork:
+    """A ``.torchscript`` file of ultralytics. Its input is a square."""
+
+    def __init__(self, path: Path, device: str):
+        framework.quiet()
+        import torch
+
+        self.torch, self.device = torch, torch.device(device)
+        written = {"config.txt": ""}
+        try:
+            self.model = torch.jit.load(str(path), map_location=self.device, _extra_files=written).eval()
+            raw = json.loads(written["config.txt"])
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(f"{path} is no TorchScript of coral_seg_yolo.export ({type(error).__name__})") from error
+        raw["names"] = {int(index): name for index, name in raw["names"].items()}
+        self.facts = _facts(path, raw, rect=False)
+
+    def __call__(self, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32]]:
+        """See `Network`."""
+        with self.torch.inference_mode():
+            predictions, prototypes = self.model(self.torch.from_numpy(batch).to(self.device))
+        return predictions.cpu(), prototypes[0].float().cpu().numpy()

@@ -2,6 +2,7 @@
 
     python -m coral_seg_yolo.predict photos/ --out predictions --weights first
     python -m coral_seg_yolo.predict a.jpg b.jpg --out predictions --weights weights/x_openvino_model --tile 1024
+    python -m coral_seg_yolo.predict photos/ --out predictions --augment
 
 A photo that cannot be read is listed at the end and the exit status is 1; all others are done. Called again, it goes
 on: what was predicted by the same weights and settings is not predicted again.
@@ -35,6 +36,7 @@ def main(
     confidence: float = 0.25,
     iou: float = 0.5,
     tile: int = 0,
+    augment: bool = False,
     overlays: bool = True,
 ) -> dict[Path, str]:
     """Predict all photos.
@@ -47,14 +49,15 @@ def main(
         confidence: 0..1, lowest score.
         iou: 0..1, boxes that overlap more are one colony.
         tile: side in px of windows for large photos; 0 for none.
+        augment: merge four mirrored views (`coral_seg_yolo.augment`).
         overlays: draw the shapes over each photo.
 
     Returns:
         The photos that could not be predicted, with the reason.
     """
     names = _names(photos)
-    settings = {"confidence": confidence, "iou": iou, "tile_px": tile}
-    predictor = model.load(weights, device, confidence, iou, tile)
+    settings = {"confidence": confidence, "iou": iou, "tile_px": tile, "augment": augment}
+    predictor = model.load(weights, device, confidence, iou, tile, augmented=augment)
     maker = {"weights": predictor.card.name, "fingerprint": _fingerprint(model.find_weights(weights)), **settings}
     failed: dict[Path, str] = {}
     for photo, name in tqdm(names.items(), desc="predict", unit="photo"):
@@ -115,11 +118,12 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m coral_seg_yolo.predict", description=__doc__.splitlines()[0])
     parser.add_argument("photos", type=Path, nargs="+", help="photos, or folders with photos")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--weights", help="weights file, OpenVINO folder, run folder or run name (default: what ships)")
+    parser.add_argument("--weights", help="weights file, export, run folder or run name (default: what ships)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 or mps")
     parser.add_argument("--confidence", type=float, default=0.25, help="lowest score, 0..1")
     parser.add_argument("--iou", type=float, default=0.5, help="boxes that overlap more are one colony, 0..1")
     parser.add_argument("--tile", type=int, default=0, help="side in px of windows for large photos; 0 for none")
+    parser.add_argument("--augment", action="store_true", help="merge four mirrored views; four times as slow")
     parser.add_argument("--no-overlays", dest="overlays", action="store_false", help="only the files, no pictures")
     return parser.parse_args(argv)
 

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
-import importlib.util
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from coral_seg_yolo import export, model
-from quadrat import masks
+from coral_seg_yolo import export, model, parity
+from quadrat import images, masks
 from quadrat.predictor import Card, write_card
 
 from .test_model import photo
@@ -26,14 +28,14 @@ def weights(make_weights: Maker, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def exported(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export.main(str(weights), out=tmp_path_factory.mktemp("exported"), dynamic=True)
+    return export.main(str(weights), out=tmp_path_factory.mktemp("exported"), dynamic=True)[0]
 
 
 @pytest.mark.parametrize("dynamic", [True, False])
 def test_openvino_gives_the_numbers_and_masks_of_torch(
     weights: Path, exported: Path, tmp_path: Path, dynamic: bool
 ) -> None:
-    folder = exported if dynamic else export.main(str(weights), out=tmp_path, half=True)
+    folder = exported if dynamic else export.main(str(weights), out=tmp_path, half=True)[0]
     theirs, ours = model.load(weights, confidence=0.05), model.load(folder, confidence=0.05)
     assert ours.network.facts.rect == dynamic
     assert ours.card == theirs.card == Card("w", "instances", ("a", "b", "c"), note="mind")
@@ -50,28 +52,125 @@ def test_openvino_gives_the_numbers_and_masks_of_torch(
         assert sum(path.stat().st_size for path in folder.iterdir()) < 0.7 * weights.stat().st_size
 
 
-def test_an_export_that_differs_is_not_kept(weights: Path, tmp_path: Path, monkeypatch) -> None:
-    run = export._run
-    monkeypatch.setattr(export, "_run", lambda *a: (run(*a)[0] * np.float32(1.01), run(*a)[1]))
-    with pytest.raises(RuntimeError, match="predictions differ from torch"):
+@pytest.mark.parametrize(("format", "dynamic"), [("onnx", True), ("onnx", False), ("torchscript", False)])
+def test_other_formats_find_what_torch_finds(weights: Path, tmp_path: Path, format: str, dynamic: bool) -> None:
+    if format == "onnx":
+        pytest.importorskip("onnxruntime")
+    for number in range(2):
+        images.write(tmp_path / "photos" / f"{number}.png", photo(150 + 40 * number, 120))
+    made, compared = export.main(
+        str(weights), format=format, dynamic=dynamic, out=tmp_path, photos=[tmp_path / "photos"]
+    )
+    assert made == tmp_path / f"w.{format}"
+    assert compared.photos == 2
+    assert max(compared.tensors.values()) < 0.0005
+    assert compared.colonies > 1
+    assert compared.iou > 0.99
+    loaded = model.load(made, confidence=0.05)
+    assert loaded.network.facts.rect == dynamic
+    assert loaded.card.note == "mind"
+    assert loaded.predict(photo(220, 170))
+
+
+class Skewed:
+    """A network whose class scores are a little too high."""
+
+    def __init__(self, network, share: float):
+        self.network, self.share, self.facts = network, share, network.facts
+
+    def __call__(self, batch):
+        predictions, prototypes = self.network(batch)
+        skewed = predictions.clone()
+        skewed[:, 4:7] *= 1 + self.share
+        return skewed, prototypes
+
+
+def test_an_export_that_differs_is_put_aside_and_the_old_one_stays(weights: Path, tmp_path: Path, monkeypatch) -> None:
+    good, _ = export.main(str(weights), format="torchscript", out=tmp_path)
+    before = good.read_bytes()
+    load = model.load
+
+    def skewed(path: Path):
+        predictor = load(path)
+        if path.suffix == ".torchscript":
+            predictor.network = Skewed(predictor.network, 0.01)
+        return predictor
+
+    monkeypatch.setattr(model, "load", skewed)
+    with pytest.raises(RuntimeError, match=r"predictions differ from torch by 1\.0.*; it lies in .*failed"):
         export.main(str(weights), format="torchscript", out=tmp_path)
-    assert not list(tmp_path.iterdir())
+    assert good.read_bytes() == before
+    assert (tmp_path / "w.torchscript.failed").stat().st_size > 1000
+
+
+def test_the_command_says_what_it_compared_and_fails_loudly(weights: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "coral_seg_yolo.export", "--weights", str(weights), "--format", "torchscript"]
+    done = subprocess.run([*command, "--out", str(tmp_path), "--json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["export"] == str(tmp_path / "w.torchscript")
+    assert set(result["tensors"]) == {"predictions", "prototypes"}
+    done = subprocess.run([*command, "--images", str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith(".webp)")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_values_that_are_no_numbers_are_a_difference(value: float) -> None:
-    good = np.ones((1, 3, 4)), np.ones((2, 4, 4))
-    bad = good[0].copy()
+    good = np.ones((1, 3, 4))
+    bad = good.copy()
     bad[0, 1, 2] = value
-    export._check_parity(good, good, "x", 0.001)
-    with pytest.raises(RuntimeError, match="differ from torch"):
-        export._check_parity(good, (bad, good[1]), "x", 0.001)
+    assert parity.tensor_difference("predictions", good, good) == 0
+    assert parity.tensor_difference("predictions", good, bad) == float("inf")
+    with pytest.raises(RuntimeError, match="torch gives"):
+        parity.tensor_difference("predictions", good, good[:, :2])
 
 
-@pytest.mark.skipif(importlib.util.find_spec("onnx") is not None, reason="onnx is installed")
-def test_a_missing_package_is_named_with_the_command_that_installs_it(weights: Path) -> None:
-    with pytest.raises(ValueError, match="pip install onnx"):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tensors": {"prototypes": float("inf")}}, "prototypes differ"),
+        ({"score": 0.01}, "score differs from torch by 0.0100"),
+        ({"iou": 0.9}, "an IoU of 0.9000"),
+    ],
+)
+def test_the_worst_figure_is_named(change: dict, message: str) -> None:
+    good = {"tensors": {"predictions": 0.0}, "score": 0.0, "iou": 1.0, "colonies": 3, "photos": 1}
+    parity.check(parity.Parity(**good), parity.EXACT)
+    with pytest.raises(RuntimeError, match=message):
+        parity.check(parity.Parity(**{**good, **change}), parity.EXACT)
+
+
+class Renamed(Skewed):
+    """A network that takes one class for another."""
+
+    def __call__(self, batch):
+        predictions, prototypes = self.network(batch)
+        return predictions[:, [0, 1, 2, 3, 5, 6, 4, *range(7, predictions.shape[1])]], prototypes
+
+
+def test_a_colony_that_the_export_does_not_find_is_a_difference(weights: Path) -> None:
+    one, other = model.load(weights), model.load(weights)
+    image = photo(220, 170)
+    assert len(parity._pairs(one, other, image, 1)) > 1
+    other.network = Renamed(other.network, 0)
+    with pytest.raises(RuntimeError, match="photo 1: torch finds .*, the export does not"):
+        parity._pairs(one, other, image, 1)
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it(weights: Path, monkeypatch) -> None:
+    monkeypatch.setitem(export.NEEDS, "onnx", ("onnx", "no_such_package"))
+    with pytest.raises(ValueError, match="pip install no_such_package"):
         export.main(str(weights), format="onnx")
+
+
+@pytest.mark.parametrize("name", ["w.onnx", "w.torchscript"])
+def test_files_that_only_look_like_exports_get_one_clear_error(tmp_path: Path, name: str) -> None:
+    if name.endswith("onnx"):
+        pytest.importorskip("onnxruntime")
+    (tmp_path / name).write_bytes(b"not a network")
+    with pytest.raises(ValueError, match=f"{name} is no "):
+        model.load(tmp_path / name)
 
 
 def test_what_is_exported_already_is_refused(exported: Path) -> None:
@@ -95,7 +194,7 @@ def test_weights_to_give_away_hold_the_network_alone(weights: Path, tmp_path: Pa
     arguments = {**full["train_args"], "project": "/home/someone/reef", "data": "/home/someone/d.yaml"}
     torch.save({**full, "train_args": arguments, "optimizer": {"state": [0] * 1000}}, source)
     write_card(source, Card("source", "instances", ("a", "b", "c"), note="mind"))
-    given = export.main(str(source), format="pt", name="coral-reef", out=tmp_path / "given")
+    given = export.main(str(source), format="pt", name="coral-reef", out=tmp_path / "given")[0]
     assert given == tmp_path / "given" / "coral-reef.pt"
     assert model.load(given).card == Card("coral-reef", "instances", ("a", "b", "c"), note="mind")
     with zipfile.ZipFile(given) as archive:

@@ -31,7 +31,7 @@ class Fake:
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     made = Fake()
-    monkeypatch.setattr(model, "load", lambda *_: made)
+    monkeypatch.setattr(model, "load", lambda *_, **__: made)
     (tmp_path / "w.pt").write_bytes(b"weights")
     monkeypatch.setattr(model, "find_weights", lambda _: tmp_path / "w.pt")
     return made
