@@ -69,6 +69,7 @@ def _groups(found: Sequence[Sequence[Instance]]) -> list[list[Instance]]:
     flat = [(instance, view) for view, instances in enumerate(found) for instance in instances]
     flat.sort(key=lambda entry: -entry[0].score)
     boxes = np.array([instance.xyxy_px for instance, _ in flat], np.int64).reshape(-1, 4)
+    areas = np.array([instance.area_px for instance, _ in flat], np.int64)
     views = np.array([view for _, view in flat], np.int64)
     free = np.ones(len(flat), bool)
     groups = []
@@ -76,20 +77,23 @@ def _groups(found: Sequence[Sequence[Instance]]) -> list[list[Instance]]:
         if not free[place]:
             continue
         free[place] = False
-        group = [first]
-        near = (
-            free & (views != view) & (boxes[:, :2] < boxes[place, 2:]).all(1) & (boxes[:, 2:] > boxes[place, :2]).all(1)
-        )
-        best: dict[int, tuple[float, int]] = {}
-        for other in np.flatnonzero(near):
+        near = np.flatnonzero(free & (views != view) & (_most_iou(boxes, areas, place) >= SAME_IOU))
+        nearest: dict[int, tuple[float, int]] = {}
+        for other in near.tolist():
             overlap = masks.iou(first, flat[other][0])
             if overlap >= SAME_IOU:
-                best[int(views[other])] = max(best.get(int(views[other]), (0.0, 0)), (overlap, int(other)))
-        for _, other in best.values():
-            free[other] = False
-            group.append(flat[other][0])
-        groups.append(group)
+                nearest[flat[other][1]] = max(nearest.get(flat[other][1], (0.0, 0)), (overlap, other))
+        others = [other for _, other in nearest.values()]
+        free[others] = False
+        groups.append([first, *(flat[other][0] for other in others)])
     return groups
+
+
+def _most_iou(boxes: NDArray[np.int64], areas: NDArray[np.int64], place: int) -> NDArray[np.float64]:
+    """What the IoU of one mask with each other can be at most, by boxes and areas."""
+    sides = np.minimum(boxes[:, 2:], boxes[place, 2:]) - np.maximum(boxes[:, :2], boxes[place, :2])
+    shared = np.minimum(np.maximum(sides, 0).prod(1), np.minimum(areas, areas[place]))
+    return shared / np.maximum(np.maximum(areas, areas[place]), 1)
 
 
 def _vote(group: Sequence[Instance], labels: Sequence[str]) -> Instance | None:
