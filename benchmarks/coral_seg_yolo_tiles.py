@@ -13,18 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import photos
+from benchmarks import photos, yolo_setup
 from benchmarks.cases import CheckError, Sides, case
 
 TILE_PX, OVERLAP = 1024, 0.25
 CONFIDENCE, IOU = 0.25, 0.5
 
+_SAHI = "SAHI's `get_sliced_prediction` (its defaults) with its ultralytics model"
+_EQUAL = "torch float32 on both sides, the same weights"
+_BEST = "the same weights; ours OpenVINO bf16 where the processor has it, else float32; theirs torch float32"
 _4K = {
     "measures": "a decoded photo in windows to instances with masks: `YoloPredictor.predict` with `tile_px`",
     "photo": "4K (3840 x 2160), rendered reef; windows of 1024 px, a quarter overlapping",
     "objects": "what the network finds at confidence 0.25",
     "encoding": "arrays in, arrays out",
-    "precision": "torch float32 on both sides, the same weights",
     "target": 2,
     "repeat": 3,
 }
@@ -33,22 +35,39 @@ _4K = {
 @case(
     "coral_seg_yolo",
     "tiles-sahi",
-    peer="SAHI's `get_sliced_prediction` (its defaults) with its ultralytics model",
+    peer=_SAHI,
+    precision=_EQUAL,
     needs={"sahi": "sahi"},
     **_4K,  # type: ignore[arg-type]
 )
 def tiles_sahi() -> Sides:
-    """Against SAHI."""
+    """Against SAHI at equal precision."""
+    return _against_sahi(None)
+
+
+@case(
+    "coral_seg_yolo",
+    "tiles-sahi-openvino",
+    peer=_SAHI,
+    precision=_BEST,
+    needs={"sahi": "sahi"},
+    **_4K,  # type: ignore[arg-type]
+)
+def tiles_sahi_openvino() -> Sides:
+    """Against SAHI, ours at its best."""
+    return _against_sahi(yolo_setup.openvino_folder())
+
+
+def _against_sahi(weights: str | None) -> Sides:
     from sahi import AutoDetectionModel
     from sahi.predict import get_sliced_prediction
 
     from coral_seg_yolo import model
 
-    predictor, image = _ours()
-    weights = str(model.find_weights(None))
+    predictor, image = _ours(weights)
     theirs = AutoDetectionModel.from_pretrained(
         "ultralytics",
-        model_path=weights,
+        model_path=str(model.find_weights(None)),
         confidence_threshold=CONFIDENCE,
         device="cpu",
         image_size=predictor.network.facts.size_px,
@@ -72,18 +91,19 @@ def tiles_sahi() -> Sides:
 @case(
     "coral_seg_yolo",
     "tiles-supervision",
+    precision=_EQUAL,
     peer="supervision's `InferenceSlicer` (its defaults) around plain ultralytics",
     needs={"supervision": "supervision"},
     **_4K,  # type: ignore[arg-type]
 )
 def tiles_supervision() -> Sides:
-    """Against supervision."""
+    """Against supervision at equal precision."""
     import supervision
     from ultralytics.models import YOLO
 
     from coral_seg_yolo import model
 
-    predictor, image = _ours()
+    predictor, image = _ours(None)
     network = YOLO(str(model.find_weights(None)))
     side = predictor.network.facts.size_px
 
@@ -101,11 +121,12 @@ def tiles_supervision() -> Sides:
 
 
 @functools.cache
-def _ours() -> tuple[Any, NDArray[np.uint8]]:
+def _ours(weights: str | None) -> tuple[Any, NDArray[np.uint8]]:
     from coral_seg_yolo import model
     from quadrat import images
 
-    predictor = model.load(confidence=CONFIDENCE, iou=IOU, tile_px=TILE_PX)
+    precision = "bf16" if weights and yolo_setup.processor_has_bfloat16() else "f32"
+    predictor = model.load(weights, confidence=CONFIDENCE, iou=IOU, tile_px=TILE_PX, precision=precision)
     return predictor, images.decode(photos.reef_jpeg(3840, 2160))
 
 
@@ -153,11 +174,9 @@ def answer_45mp() -> dict[str, object]:
     Returns:
         ``seconds`` of the handler alone, peak memory in MiB before and after it, polygons and cores.
     """
-    from benchmarks.yolo_setup import Function, body_of
-
     jpeg = photos.reef_jpeg(8192, 5464)
-    function = Function(tile_px=TILE_PX)
-    body, size = body_of(jpeg, CONFIDENCE), len(jpeg)
+    function = yolo_setup.Function(tile_px=TILE_PX)
+    body, size = yolo_setup.body_of(jpeg, CONFIDENCE), len(jpeg)
     del jpeg
     before = _peak_mib()
     start = time.perf_counter()
