@@ -167,7 +167,7 @@ def instance_from_mask(
         attributes: extra facts.
     """
     pixels = np.ascontiguousarray(mask).view(np.uint8)
-    rows = np.flatnonzero(cv2.reduce(pixels, 1, cv2.REDUCE_MAX)) if mask.size else ()
+    rows = np.flatnonzero(cv2.reduce(pixels, 1, cv2.REDUCE_MAX) if pixels.size else pixels)
     if not len(rows):
         return None
     y, h = int(rows[0]), int(rows[-1] - rows[0]) + 1

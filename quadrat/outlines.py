@@ -6,6 +6,7 @@ of them in one call is.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from typing import Any
 
@@ -110,6 +111,7 @@ def signed_area(ring: Ring) -> float:
     return float((x[:-1] @ y[1:] - x[1:] @ y[:-1] + x[-1] * y[0] - x[0] * y[-1]) / 2)
 
 
+_KEY = np.array([1.0, 2.0**24])  # makes one number of x and y
 _TIE = 1e-7  # px; less than any centre lies off a line between corners of pixels, unless it lies on it
 
 
@@ -173,16 +175,18 @@ def _chord_starts(ring: Ring, few: Ring) -> list[int]:
 
     A ring may pass a point twice, where pixels touch at a corner: then either may be meant.
     """
-    key, wanted = (points[:, 1] * 2**24 + points[:, 0] for points in (ring, few))
+    key, wanted = ring @ _KEY, (few @ _KEY).tolist()
     points = key.tolist()
     for start in np.flatnonzero(key == wanted[0]).tolist():
-        turned, found = points[start:] + points[:start], [0]
+        turned, at, found = points[start:] + points[:start], 0, [start]
         try:
-            for point in wanted[1:].tolist():
-                found.append(turned.index(point, found[-1] + 1))
+            for point in wanted[1:]:
+                at = turned.index(point, at + 1)
+                found.append(at + start)
         except ValueError:
             continue
-        return sorted((index + start) % len(points) for index in found)
+        first_turned = bisect.bisect_left(found, len(points))
+        return [index - len(points) for index in found[first_turned:]] + found[:first_turned]
     return []
 
 

@@ -75,7 +75,31 @@ def encode(
     """
     rules = schema.Rules(size_wh, labels, masks_to_polygons=True)
     answer, groups = Answer(), count(1)
-    wanted = []
+    wanted = list(_wanted(shapes, size_wh, labels, threshold, answer))
+    as_polygons = [polygons and labels[shape.label].type != "mask" for shape in wanted]
+    drawn = _outlines(wanted, as_polygons)
+    for shape, as_polygon in zip(wanted, as_polygons, strict=True):
+        label = labels[shape.label]
+        base: CvatShape = {"label": shape.label, "attributes": _attributes(shape, label)}
+        if isinstance(shape, Keypoints):
+            encoded = _skeleton(base, shape, label, size_wh)
+        elif as_polygon:
+            encoded = _polygons(base, next(drawn), groups)
+        else:
+            encoded = _mask(base, shape, next(drawn))
+        for one in encoded:
+            _admit(one, rules, answer)
+    return answer
+
+
+def _wanted(
+    shapes: Iterable[Shape],
+    size_wh: tuple[int, int],
+    labels: Mapping[str, Label],
+    threshold: float | None,
+    answer: Answer,
+) -> Iterator[Shape]:
+    """The shapes to send, cut at the photo's border; refuses those of unknown labels."""
     for shape in shapes:
         if threshold is not None and shape.score < threshold:
             continue
@@ -84,20 +108,7 @@ def encode(
             continue
         inside = masks.clip(shape, size_wh) if isinstance(shape, Instance) else shape
         if inside is not None:
-            wanted.append(inside)
-    drawn = _outlines([shape for shape in wanted if isinstance(shape, Instance)])
-    for shape in wanted:
-        label = labels[shape.label]
-        base: CvatShape = {"label": shape.label, "attributes": _attributes(shape, label)}
-        if isinstance(shape, Keypoints):
-            encoded = _skeleton(base, shape, label, size_wh)
-        elif polygons and label.type != "mask":
-            encoded = _polygons(base, next(drawn), groups)
-        else:
-            encoded = _mask(base, shape, next(drawn))
-        for one in encoded:
-            _admit(one, rules, answer)
-    return answer
+            yield inside
 
 
 def _admit(encoded: CvatShape, rules: schema.Rules, answer: Answer) -> None:
@@ -109,11 +120,15 @@ def _admit(encoded: CvatShape, rules: schema.Rules, answer: Answer) -> None:
         answer.refused.append(f"{encoded['label']}: {error}")
 
 
-def _outlines(instances: Sequence[Instance]) -> Iterator[list[masks.Part]]:
-    """The simplified outlines of each instance; made of all at once, which is faster."""
-    exact = masks.instances_to_parts(instances)
-    simple = iter(outlines.simplify([ring for parts in exact for part in parts for ring in part]))
-    return ([[next(simple) for _ in part] for part in parts] for parts in exact)
+def _outlines(shapes: Sequence[Shape], without_holes: Sequence[bool]) -> Iterator[list[masks.Part]]:
+    """The simplified outlines of each instance among `shapes`; made of all at once, which is faster."""
+    instances = [
+        (shape, bare) for shape, bare in zip(shapes, without_holes, strict=True) if isinstance(shape, Instance)
+    ]
+    exact = masks.instances_to_parts([instance for instance, _ in instances])
+    kept = [[part[:1] if bare else part for part in parts] for parts, (_, bare) in zip(exact, instances, strict=True)]
+    simple = iter(outlines.simplify([ring for parts in kept for part in parts for ring in part]))
+    return ([[next(simple) for _ in part] for part in parts] for parts in kept)
 
 
 def _attributes(shape: Shape, label: Label) -> list[dict[str, str]]:
