@@ -6,9 +6,11 @@ Import it before ultralytics, and after the command line is parsed.
 from __future__ import annotations
 
 import os
+import random
 from typing import Any
 
 import cv2
+import numpy as np
 
 
 def quiet(*, online: bool = False) -> None:
@@ -31,12 +33,24 @@ def shrink_by_area() -> None:
     """Let ultralytics' data loader average pixels when it shrinks a photo, as `model.load` does.
 
     It interpolates between the nearest pixels, whatever the factor: of a large photo most are then never looked at, and
-    corallites turn into moire. Holds for this process and those that it forks.
+    corallites turn into moire. Holds for this process and those that its data loaders start, forked or spawned.
     """
-    from ultralytics.data import base
+    from ultralytics.data import base, build
 
     if not isinstance(base.cv2, _ShrinkingByArea):
         base.cv2 = _ShrinkingByArea()
+    build.seed_worker = start_loader
+
+
+def start_loader(_number: int) -> None:
+    """Begin a process that loads photos: a spawned one (macOS, Windows) knows nothing of what was set here."""
+    import torch
+
+    quiet()
+    shrink_by_area()
+    seed = torch.initial_seed() % 2**32  # as ultralytics' own `seed_worker`
+    np.random.seed(seed)  # noqa: NPY002  # what ultralytics' augmentation draws from
+    random.seed(seed)
 
 
 class _ShrinkingByArea:

@@ -8,6 +8,7 @@ class again in each worker, which reads the settings from the run folder.
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import os
 import tempfile
@@ -27,9 +28,9 @@ framework.shrink_by_area()
 
 import torch  # noqa: E402
 from ultralytics.models.yolo.segment import SegmentationTrainer  # noqa: E402
-from ultralytics.utils import DEFAULT_CFG  # noqa: E402
+from ultralytics.utils import DEFAULT_CFG, LOGGER  # noqa: E402
 
-from coral_seg_yolo import precision  # noqa: E402
+from coral_seg_yolo import curves, precision  # noqa: E402
 
 RESULT_FILE = "result.json"
 """Metrics of the best weights on the validation photos; lies in the run folder once training is over."""
@@ -99,6 +100,17 @@ class Trainer(SegmentationTrainer):
         if self.fitness is not None:
             self._keep_best()
         return True
+
+    def save_metrics(self, metrics: dict[str, float]) -> None:
+        """Write the epoch's row and the curves; an epoch that was not validated has no figures, not the last ones."""
+        if self.fitness is None:
+            measured = {key: math.nan for key in metrics if key.startswith(("metrics/", "val/"))}
+            metrics = {**metrics, **measured}
+        super().save_metrics(metrics)
+        try:
+            curves.draw(self.csv)
+        except Exception as error:  # no picture is worth the end of a training
+            LOGGER.warning(f"no curves.png: {type(error).__name__}: {error}")
 
     def _keep_best(self) -> None:
         if self.keep_best < 2:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,6 +92,41 @@ def test_a_large_photo_is_averaged_not_sampled(make_weights: Maker, tmp_path: Pa
     shrunk = loader.load_image(0)[0]
     assert shrunk.shape == (128, 128, 3)
     assert np.abs(shrunk.astype(int) - 127).max() < 3
+
+
+SPAWNED = """
+import multiprocessing, sys
+from coral_seg_yolo import framework
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("spawn")
+    framework.quiet()
+    framework.shrink_by_area()
+    from ultralytics.cfg import get_cfg
+    from ultralytics.data import build_dataloader
+    from ultralytics.data.dataset import YOLODataset
+
+    data = {"names": {0: "a"}, "channels": 3}
+    loaded = YOLODataset(sys.argv[1], data=data, task="segment", imgsz=128, hyp=get_cfg(), augment=False, rect=False)
+    loader = build_dataloader(loaded, batch=1, workers=1, shuffle=False)
+    assert loader.num_workers == 1
+    print(max(int((batch["img"].int() - 127).abs().max()) for batch in loader))
+"""
+
+
+def test_spawned_processes_that_load_photos_average_as_well(tmp_path: Path) -> None:
+    """As on macOS and Windows, where a new process knows nothing of what was set in this one."""
+    lines = np.zeros((512, 512, 3), np.uint8)
+    lines[:, ::2] = 255
+    for name in ("a", "b"):
+        images.write(tmp_path / "images" / f"{name}.png", lines)
+        files.write_text(tmp_path / "labels" / f"{name}.txt", "0 0.1 0.1 0.9 0.1 0.9 0.9\n")
+    (tmp_path / "spawned.py").write_text(SPAWNED)
+    command = [sys.executable, str(tmp_path / "spawned.py"), str(tmp_path / "images")]
+    there = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=there)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.splitlines()[-1]) < 3
 
 
 def test_instances_are_sorted_inside_the_photo_and_above_the_threshold(make_weights: Maker) -> None:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from coral_seg_yolo import settings, train
-from quadrat import experiment
+from quadrat import experiment, images
 from quadrat.experiment import ConfigError
 from quadrat.predictor import read_card
 
@@ -58,6 +58,10 @@ def test_a_run_is_stopped_by_a_signal_and_goes_on(data: Path, tmp_path: Path) ->
     assert epochs_in(run) == [1, 2, 3, 4]
     assert metrics is not None
     assert 0 <= metrics["metrics/mAP50(M)"] <= 1
+    with (run / "results.csv").open() as file:
+        measured = [row["metrics/mAP50(M)"] for row in csv.DictReader(file)]
+    assert [value == "nan" for value in measured] == [True, False, True, False]  # val_period=2
+    assert min(images.read(run / "curves.png").shape[:2]) > 400
     kept = list((run / "weights").glob("epoch*-*.pt"))
     assert len(kept) == 2, "epochs 2 and 4 were validated"
     for name in ("config.yaml", "provenance.json", "weights/best.pt", "weights/last.pt"):
