@@ -9,7 +9,6 @@ import importlib.util
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -66,8 +65,9 @@ class Function:
             "MODEL_PATH": weights or "",
             "CONVERT_TO_POLYLINE": str(polygons).lower(),
             "TILE_SIZE": str(tile_px),
+            "PRECISION": precision,
         }
-        with mock.patch.dict("os.environ", settings), _loading_with(precision):
+        with mock.patch.dict("os.environ", settings):
             self.main.init_context(self.context)
         self.event = nuclio_sdk.Event
 
@@ -93,14 +93,6 @@ class Function:
         if response.status_code != 200:
             raise RuntimeError(f"the function answered {response.status_code}: {response.body}")
         return str(response.body)
-
-
-@contextlib.contextmanager
-def _loading_with(precision: str) -> Iterator[None]:
-    """main.py loads in OpenVINO's f32; let it load in `precision`."""
-    load: Callable[..., Any] = functools.partial(model.load, precision=precision)
-    with mock.patch.object(model, "load", load):
-        yield
 
 
 def request(jpeg: bytes, predictor: model.YoloPredictor, objects: int) -> bytes:

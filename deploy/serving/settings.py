@@ -11,6 +11,7 @@ T = TypeVar("T")
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _LARGEST_TILE_PX = 10_000
+_PRECISIONS = ("f32", "bf16")
 
 
 class SettingsError(ValueError):
@@ -28,6 +29,7 @@ class Settings:
         polygons: answer polygons rather than masks (``CONVERT_TO_POLYLINE``).
         tile_px: side of the windows that a large photo is cut into; 0 takes it whole (``TILE_SIZE``).
         device: where the model runs, as torch names it (``DEVICE``).
+        precision: ``f32``, or ``bf16`` where runtime and processor have it (``PRECISION``).
     """
 
     model_path: str | None = None
@@ -36,6 +38,7 @@ class Settings:
     polygons: bool = True
     tile_px: int = 0
     device: str = "cpu"
+    precision: str = "f32"
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -52,6 +55,7 @@ class Settings:
             polygons=reader.get("CONVERT_TO_POLYLINE", _truth, default.polygons),
             tile_px=reader.get("TILE_SIZE", _tile, default.tile_px),
             device=reader.get("DEVICE", str, default.device),
+            precision=reader.get("PRECISION", _precision, default.precision),
         )
         if reader.wrong:
             raise SettingsError("; ".join(reader.wrong) + ". Set it in function.yaml (env) or in the environment.")
@@ -90,6 +94,12 @@ def _truth(text: str) -> bool:
     if text.lower() not in _TRUE + _FALSE:
         raise ValueError("true or false")
     return text.lower() in _TRUE
+
+
+def _precision(text: str) -> str:
+    if text.lower() not in _PRECISIONS:
+        raise ValueError(" or ".join(_PRECISIONS))
+    return text.lower()
 
 
 def _tile(text: str) -> int:

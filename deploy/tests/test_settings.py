@@ -17,8 +17,9 @@ def test_every_variable_is_read():
         "CONVERT_TO_POLYLINE": "False",
         "TILE_SIZE": "1024",
         "DEVICE": "cuda:0",
+        "PRECISION": "BF16",
     }
-    assert Settings.from_env(env) == Settings("a.pt", 0.1, 1.0, False, 1024, "cuda:0")
+    assert Settings.from_env(env) == Settings("a.pt", 0.1, 1.0, False, 1024, "cuda:0", "bf16")
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,7 @@ def test_every_variable_is_read():
         ("TILE_SIZE", "-1"),
         ("TILE_SIZE", "7"),
         ("TILE_SIZE", "1e3"),
+        ("PRECISION", "int4"),
     ],
 )
 def test_a_wrong_value_is_named(name, value):
