@@ -13,6 +13,7 @@ PARTS = {  # file -> the file on a page that it is a part of
     "data_engineering.labels": "data_engineering.dataset",
     "coral_seg_yolo.class_scores": "coral_seg_yolo.model",
     "coral_seg_yolo.curves": "coral_seg_yolo.train",
+    "coral_seg_yolo.exclusive": "coral_seg_yolo.model",
     "coral_seg_yolo.framework": "coral_seg_yolo.networks",
     "coral_seg_yolo.parity": "coral_seg_yolo.export",
     "coral_seg_yolo.precision": "coral_seg_yolo.train",
