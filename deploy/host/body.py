@@ -43,7 +43,9 @@ async def read_body(request: Request, pool: Pool, limits: Limits) -> AsyncIterat
                 break
         if size > limits.max_body:
             raise HttpError(413, "too_large", f"the body has over {limits.max_body} bytes: save the photo smaller")
-        yield b"".join(chunks)
+        body = b"".join(chunks)
+        chunks.clear()  # held once, not twice, for as long as the request takes
+        yield body
     finally:
         pool.hold(-held)
 

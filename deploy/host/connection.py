@@ -115,7 +115,9 @@ class Connection(H11Protocol):
         self._doors.metrics.answered(HOST, status, 0.0, 0, len(body))
         client = self.client[0] if self.client else None
         facts = {"request": request_id, "status": status, "client": client, "bytes_out": len(body)}
-        self._doors.logger.info_with("request", method=None, path=None, ms=0, bytes_in=0, error=code, **facts)
+        self._doors.logger.info_with(
+            "request", method=None, path=None, function=None, ms=0, bytes_in=0, error=code, **facts
+        )
 
     def _close_softly(self) -> None:
         self._closing = True

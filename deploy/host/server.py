@@ -126,6 +126,7 @@ class Host:
             self.stop()
             raise
         if self._error:
+            self.stop()
             raise HostError(f"the host cannot start: {self._error}") from self._error
 
     def _open_ports(self) -> None:

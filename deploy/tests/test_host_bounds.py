@@ -25,10 +25,10 @@ from .conftest import request
 
 FUNCTIONS = Path(__file__).parent / "functions"
 NAME = "fake-red"
-CRASH, HANG, SLOW, HUNGRY, LEAK, NOISY = 102, 103, 105, 106, 107, 108
+HANG, SLOW, HUNGRY, LEAK, NOISY, NAP = 103, 105, 106, 107, 108, 109
 CONNECTIONS = 12
 LIMITS = Limits(
-    workers=3, queue=3, timeout_s=3, memory=400 * 10**6, idle_s=0.4, body_s=1.2, connections=CONNECTIONS, wait_s=20
+    workers=3, queue=3, timeout_s=6, memory=400 * 10**6, idle_s=0.4, body_s=1.2, connections=CONNECTIONS, wait_s=20
 )
 
 
@@ -126,9 +126,9 @@ def test_a_sigkill_of_one_worker_costs_the_request_it_was_on_and_no_other(whole)
 def post_slowly(host):
     """A slow request on every worker, all of them begun."""
     threads = concurrent.futures.ThreadPoolExecutor(LIMITS.workers)
-    futures = [threads.submit(post, host, SLOW) for _ in range(LIMITS.workers)]
+    futures = [threads.submit(post, host, NAP) for _ in range(LIMITS.workers)]
     threads.shutdown(wait=False)
-    while host.served[NAME].pool.running < LIMITS.workers:  # asked directly: a request is over in 0.6 s
+    while host.served[NAME].pool.running < LIMITS.workers:  # asked directly: a request is over in 1.5 s
         assert not any(future.done() for future in futures)
         time.sleep(0.01)
     return futures
@@ -144,7 +144,7 @@ def test_idle_workers_that_are_killed_cost_nothing(whole):
 
 def test_a_memory_hungry_photo_is_told_so_and_costs_no_other_request(whole):
     before = metric(whole, "quadrat_worker_restarts_total", 'reason="memory"')
-    hungry, slow = post_many(whole, [HUNGRY, SLOW])
+    hungry, slow = post_many(whole, [HUNGRY, NAP])
     assert hungry.result().status_code == 500
     error = hungry.result().json()["error"]
     assert error["code"] == "out_of_memory"
@@ -162,7 +162,7 @@ def test_a_worker_that_leaks_is_replaced_after_its_answer(monkeypatch):
 
 
 def test_a_hanging_worker_costs_no_other_request(whole):
-    hanging, slow = post_many(whole, [HANG, SLOW])
+    hanging, slow = post_many(whole, [HANG, NAP])
     assert (hanging.result().status_code, slow.result().status_code) == (504, 200)
     assert metric(whole, "quadrat_worker_restarts_total", 'reason="timeout"') >= 1
 

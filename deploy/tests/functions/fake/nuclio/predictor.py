@@ -11,7 +11,7 @@ from quadrat import masks
 from quadrat.predictor import Card
 
 FAULT_WIDTH, CRASH_WIDTH, HANG_WIDTH, EXIT_WIDTH, SLOW_WIDTH = 101, 102, 103, 104, 105
-HUNGRY_WIDTH, LEAK_WIDTH, NOISY_WIDTH = 106, 107, 108
+HUNGRY_WIDTH, LEAK_WIDTH, NOISY_WIDTH, NAP_WIDTH = 106, 107, 108, 109
 PIECE_BYTES, MOST_PIECES = 32 * 2**20, 60
 
 _leaked = []
@@ -43,6 +43,8 @@ class RedPredictor:
             time.sleep(600)
         if width == SLOW_WIDTH:
             time.sleep(0.6)
+        if width == NAP_WIDTH:
+            time.sleep(1.5)
         if width == HUNGRY_WIDTH:
             _eat(MOST_PIECES)
         if width == LEAK_WIDTH:
