@@ -42,7 +42,8 @@ def draw(results: Path) -> Path:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(color="#e4e7ea", linewidth=0.7)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=9)
+        if axes.lines:
+            axes.legend(frameon=False, fontsize=9)
     picture = results.with_name("curves.png")
     with files.atomic_write(picture) as draft:
         figure.savefig(draft, dpi=120)

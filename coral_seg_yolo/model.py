@@ -11,6 +11,7 @@ import yaml
 from numpy.typing import NDArray
 
 from coral_seg_yolo import assemble, augment, class_scores, framework, networks
+from coral_seg_yolo import exclusive as apart
 from quadrat import experiment, masks, tiling
 from quadrat.predictor import Card, read_card
 from quadrat.shapes import Instance
@@ -29,6 +30,7 @@ def load(
     tile_px: int = 0,
     precision: str = "f32",
     augmented: bool = False,
+    exclusive: bool = False,
 ) -> YoloPredictor:
     """Load weights and warm them up.
 
@@ -41,6 +43,7 @@ def load(
         tile_px: side of the windows that a larger photo is cut into; 0 takes the photo as a whole.
         precision: of OpenVINO: ``f32``, or ``bf16`` where the processor has it.
         augmented: predict four mirrored views and merge them (`coral_seg_yolo.augment`): four times as slow.
+        exclusive: give a pixel that several colonies have to the one with the best score (`coral_seg_yolo.exclusive`).
 
     Raises:
         FileNotFoundError: there is nothing under `path`.
@@ -56,7 +59,7 @@ def load(
     card = read_card(weights) or Card(weights.stem, "instances", network.facts.labels)
     if len(card.labels) != len(network.facts.labels):
         raise ValueError(f"{weights} has {len(network.facts.labels)} classes, its card names {len(card.labels)}")
-    predictor = YoloPredictor(network, card, confidence, iou, tile_px, augmented)
+    predictor = YoloPredictor(network, card, confidence, iou, tile_px, augmented, exclusive)
     predictor.warm_up()
     return predictor
 
@@ -109,9 +112,10 @@ class YoloPredictor:
         iou: float,
         tile_px: int = 0,
         augmented: bool = False,
+        exclusive: bool = False,
     ):
         self.network, self.confidence, self.iou = network, confidence, iou
-        self.tile_px, self.augmented = tile_px, augmented
+        self.tile_px, self.augmented, self.exclusive = tile_px, augmented, exclusive
         self._card = card
 
     @property
@@ -158,7 +162,8 @@ class YoloPredictor:
             found = of_window(image_rgb)
         if self.augmented and not every_score:
             found = [class_scores.dropped(instance) for instance in found]
-        return sorted(found, key=lambda instance: -instance.score)
+        found = sorted(found, key=lambda instance: -instance.score)
+        return apart.exclusive(found) if self.exclusive else found
 
     def _predict_view(self, image_rgb: NDArray[np.uint8], threshold: float, every_score: bool = True) -> list[Instance]:
         return self._draw(self._run(image_rgb), image_rgb, threshold, every_score)

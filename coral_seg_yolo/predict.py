@@ -37,6 +37,7 @@ def main(
     iou: float = 0.5,
     tile: int = 0,
     augment: bool = False,
+    exclusive: bool = False,
     overlays: bool = True,
 ) -> dict[Path, str]:
     """Predict all photos.
@@ -50,14 +51,15 @@ def main(
         iou: 0..1, boxes that overlap more are one colony.
         tile: side in px of windows for large photos; 0 for none.
         augment: merge four mirrored views (`coral_seg_yolo.augment`).
+        exclusive: give a pixel that several colonies have to the one with the best score.
         overlays: draw the shapes over each photo.
 
     Returns:
         The photos that could not be predicted, with the reason.
     """
     names = _names(photos)
-    settings = {"confidence": confidence, "iou": iou, "tile_px": tile, "augment": augment}
-    predictor = model.load(weights, device, confidence, iou, tile, augmented=augment)
+    settings = {"confidence": confidence, "iou": iou, "tile_px": tile, "augment": augment, "exclusive": exclusive}
+    predictor = model.load(weights, device, confidence, iou, tile, augmented=augment, exclusive=exclusive)
     maker = {"weights": predictor.card.name, "fingerprint": _fingerprint(model.find_weights(weights)), **settings}
     failed: dict[Path, str] = {}
     for photo, name in tqdm(names.items(), desc="predict", unit="photo"):
@@ -124,6 +126,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--iou", type=float, default=0.5, help="boxes that overlap more are one colony, 0..1")
     parser.add_argument("--tile", type=int, default=0, help="side in px of windows for large photos; 0 for none")
     parser.add_argument("--augment", action="store_true", help="merge four mirrored views; four times as slow")
+    parser.add_argument("--exclusive", action="store_true", help="each pixel to one colony, the best-scored")
     parser.add_argument("--no-overlays", dest="overlays", action="store_false", help="only the files, no pictures")
     return parser.parse_args(argv)
 

@@ -14,6 +14,7 @@ def load(settings: serving.Settings):
         confidence=settings.confidence,
         iou=settings.iou,
         tile_px=settings.tile_px,
+        exclusive=True,
         precision=settings.precision,
     )
 
