@@ -48,9 +48,9 @@ def main(
         ValueError: unreadable predictions; photos that are not found, may be several or are meant twice; a field that
             holds something already.
     """
+    names, read = _source(predictions)
     from data_engineering import dataset
 
-    names, read = _source(predictions)
     photos = Photos(dataset.load(name).values("filepath"))
     found, problems = _match(names, photos)
     if problems and not (skip_unmatched and found):
