@@ -22,7 +22,14 @@ PAGES = [
 ]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 PIXI = tomllib.loads((ROOT / "pixi.toml").read_text("utf-8"))
-MADE_BY_USERS = ("data/", "runs/", "renders/", "site/", "photos/", "red_things/")  # the last: the example of a new module
+MADE_BY_USERS = (
+    "data/",
+    "runs/",
+    "renders/",
+    "site/",
+    "photos/",
+    "red_things/",
+)  # the last: the example of a new module
 FROZEN_SETS = ("validation-v",)
 
 
