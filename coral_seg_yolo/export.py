@@ -39,6 +39,7 @@ def main(
     name: str | None = None,
     half: bool = False,
     dynamic: bool = False,
+    imgsz: int = 0,
     photos: Sequence[Path] = (),
 ) -> tuple[Path, parity.Parity]:
     """Export weights.
@@ -50,6 +51,8 @@ def main(
         name: what the weights are called from now on; `None` leaves it.
         half: store weights in 16 bits (OpenVINO), half the size.
         dynamic: take any input size, so that photos need no padding to a square (OpenVINO, ONNX).
+        imgsz: longer side in px of the input that the result takes photos to, a multiple of 32; 0 leaves that of the
+            training. A network trained on small pictures often finds more in larger ones: `evaluate` tells.
         photos: photos and folders of photos for the check, of which the first `MOST_PHOTOS` are taken; none: made-up
             pictures, on which there may be little to find.
 
@@ -68,10 +71,12 @@ def main(
         raise ValueError("format 'pt' needs a --name: the weights would have the name of their source")
     pictures = _pictures(photos)
     original = model.load(source)
+    size_px = _input_size(imgsz) or original.network.facts.size_px
+    original.network.facts = replace(original.network.facts, size_px=size_px)
     card = replace(original.card, name=name or original.card.name)
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(shutil.copy(source, Path(temporary) / f"{name or source.stem}.pt"))
-        made = _strip(copy) if format == "pt" else _export(copy, format, half, dynamic)
+        made = _strip(copy, size_px) if format == "pt" else _export(copy, format, size_px, half, dynamic)
         target = (out or source.parent) / made.name
         target.parent.mkdir(parents=True, exist_ok=True)
         write_card(made, card)
@@ -107,7 +112,13 @@ def _check_packages(format: str) -> None:
         raise ValueError(f"format {format!r} needs what is not installed: pip install {' '.join(missing)}")
 
 
-def _strip(checkpoint: Path) -> Path:
+def _input_size(imgsz: int) -> int:
+    if imgsz < 0 or imgsz % 32:
+        raise ValueError(f"imgsz is {imgsz}: expected a multiple of 32 px, or 0 for that of the training")
+    return imgsz
+
+
+def _strip(checkpoint: Path, size_px: int) -> Path:
     """Write a checkpoint anew with the network alone."""
     import torch
     from ultralytics.nn.tasks import torch_safe_load
@@ -115,18 +126,19 @@ def _strip(checkpoint: Path) -> Path:
     full, _ = torch_safe_load(str(checkpoint))
     network = full.get("ema") or full["model"]
     network.args = {key: value for key, value in full["train_args"].items() if key not in FOLDER_ARGUMENTS}
+    network.args["imgsz"] = size_px
     network.yaml.pop("yaml_file", None)
     kept = {key: full[key] for key in ("version", "license", "docs") if key in full}
     torch.save({"model": network, "train_args": network.args, **kept}, checkpoint)
     return checkpoint
 
 
-def _export(copy: Path, format: str, half: bool, dynamic: bool) -> Path:
+def _export(copy: Path, format: str, size_px: int, half: bool, dynamic: bool) -> Path:
     """Export beside `copy`, as ultralytics does."""
     framework.quiet()
     from ultralytics import YOLO
 
-    options: dict[str, Any] = {"dynamic": dynamic} if format != "torchscript" else {}
+    options: dict[str, Any] = {"imgsz": size_px} | ({"dynamic": dynamic} if format != "torchscript" else {})
     if half and format == "openvino":
         options["quantize"] = 16
     return Path(YOLO(copy).export(format=format, device="cpu", **options))
@@ -139,6 +151,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="folder for the result (default: beside the weights)")
     parser.add_argument("--name", help="what the weights are called from now on")
     parser.add_argument("--half", action="store_true", help="16-bit weights, half the size (OpenVINO)")
+    parser.add_argument("--imgsz", type=int, default=0, help="longer side of the input in px (default: as trained)")
     parser.add_argument("--dynamic", action="store_true", help="any input size (OpenVINO, ONNX)")
     parser.add_argument(
         "--images", dest="photos", type=Path, nargs="+", default=(), help="photos for the check (default: made-up ones)"

@@ -23,7 +23,7 @@ class Facts:
 
     Attributes:
         labels: class names in the order of its outputs.
-        size_px: longer side of the input it was trained at.
+        size_px: longer side in px of its input.
         stride: the input's sides are multiples of it.
         rect: whether the input may be a rectangle, else it is a square of `size_px`.
         end2end: whether its predictions need no suppression of doubles.

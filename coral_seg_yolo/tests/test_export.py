@@ -52,6 +52,16 @@ def test_openvino_gives_the_numbers_and_masks_of_torch(
         assert sum(path.stat().st_size for path in folder.iterdir()) < 0.7 * weights.stat().st_size
 
 
+@pytest.mark.parametrize("format", ["pt", "torchscript"])
+def test_the_input_can_be_given_another_size(weights: Path, tmp_path: Path, format: str) -> None:
+    before = model.load(weights).network.facts.size_px
+    written, compared = export.main(str(weights), format=format, name="wide", out=tmp_path, imgsz=before + 64)
+    assert model.load(written).network.facts.size_px == before + 64
+    assert compared.photos
+    with pytest.raises(ValueError, match="imgsz is 100: expected a multiple of 32"):
+        export.main(str(weights), format=format, name="wide", out=tmp_path, imgsz=100)
+
+
 @pytest.mark.parametrize(("format", "dynamic"), [("onnx", True), ("onnx", False), ("torchscript", False)])
 def test_other_formats_find_what_torch_finds(weights: Path, tmp_path: Path, format: str, dynamic: bool) -> None:
     if format == "onnx":
