@@ -208,7 +208,7 @@ def _against_ultralytics(function: yolo_setup.Function, polygons: bool = True) -
         ours = [m for s in function.answer(body) if (m := _instance(s)) is not None]
         others = [masks.mask_from_cvat(s["mask"], s["label"]) for s in json.loads(theirs.call(body))]
         best = [max((masks.iou(a, b) for b in ours), default=0.0) for a in others if a is not None]
-        if median(best) < 0.7:  # they shrink the photo otherwise, and the scores lie near the threshold
+        if median(best) < 0.7:  # probably as they shrink the photo otherwise; scores lie near the threshold
             raise CheckError(f"their masks have a median IoU of {median(best):.3f} with ours: expected 0.7")
         sizes = {"ours_bytes": len(function.call(body)), "theirs_bytes": len(theirs.call(body))}
         return {"objects of theirs": len(others), "median IoU of theirs with ours": median(best), **sizes}
