@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
 from quadrat.shapes import Shape
+from quadrat.verdict import Judged
 
 UNTRUSTED_NOTE = "Weights trained on rendered quadrats only: check every shape, then train on your own photographs."
 
@@ -27,6 +28,8 @@ class Card:
         trained_on: the data in words; ``rendered quadrats`` for all that ships.
         note: a sentence that goes on every overlay; empty if none is needed.
         licence: SPDX name.
+        layouts: of a keypoints network, the layouts it was trained for: names of `quadrat.template.BUILTIN`, or of a
+            file beside the card.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Card:
     trained_on: str = "unknown"
     note: str = ""
     licence: str = "AGPL-3.0-or-later"
+    layouts: tuple[str, ...] = ()
 
 
 class Predictor(Protocol):
@@ -58,6 +62,15 @@ class Predictor(Protocol):
         ...
 
 
+@runtime_checkable
+class JudgingPredictor(Predictor, Protocol):
+    """A predictor that says whether its result is fit to go on with; `predict` gives the same shapes without it."""
+
+    def predict_judged(self, image_rgb: NDArray[np.uint8], *, threshold: float | None = None) -> Judged:
+        """As `predict`, with the verdict; no shapes where it is failed."""
+        ...
+
+
 def card_path(weights: Path) -> Path:
     """Where the card of a weights file or folder lies."""
     return weights.with_name(f"{weights.stem}.card.yaml")
@@ -76,12 +89,15 @@ def read_card(weights: Path) -> Card | None:
     known = {f.name for f in fields(Card)}
     if not isinstance(raw, dict) or set(raw) - known or not {"name", "task", "labels"} <= set(raw):
         raise ValueError(f"{path}: expected the keys name, task, labels and at most {sorted(known)}")
-    return Card(**{**raw, "labels": tuple(str(label) for label in raw["labels"])})
+    lists = {key: tuple(str(name) for name in raw[key]) for key in ("labels", "layouts") if key in raw}
+    return Card(**{**raw, **lists})
 
 
 def write_card(weights: Path, card: Card) -> Path:
     """Write `card` beside `weights` and return its path."""
     path = card_path(weights)
-    raw = {**asdict(card), "labels": list(card.labels)}
+    raw = {**asdict(card), "labels": list(card.labels), "layouts": list(card.layouts)}
+    if not card.layouts:
+        del raw["layouts"]
     path.write_text(yaml.safe_dump(raw, sort_keys=False, allow_unicode=True), "utf-8")
     return path
