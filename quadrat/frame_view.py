@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,7 @@ def looks_alike_turned(template: Template) -> bool:
     return rows == columns and {(c, rows - 1 - r) for r, c in cells} == cells
 
 
+@lru_cache(maxsize=32)
 def cell_share(template: Template) -> float:
     """A cell's smaller side over the frame's."""
     gaps = np.hypot(*(template.uv[:, None] - template.uv[None]).transpose(2, 0, 1))
