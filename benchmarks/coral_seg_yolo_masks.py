@@ -25,7 +25,7 @@ def assembly(
         input_px: longer side of the network's input.
         least_iou: 0..1, that each mask must have with theirs.
     """
-    from coral_seg_yolo import framework
+    from yolo import framework
 
     framework.quiet()
     import torch

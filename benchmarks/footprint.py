@@ -126,11 +126,11 @@ def handler(photo: str, weights: str | None, device: str, rounds: int = 5) -> Fo
 def train(data: str, config: str, device: str, steps: int = 3, batch: int = 8) -> Footprint:
     """Steps of a real training; a step is one batch, with loading it."""
     from coral_seg_yolo import train as stage
-    from coral_seg_yolo import trainer
+    from yolo import trainer
 
     kept, clocks = Kept(), []
 
-    class Timed(trainer.Trainer):
+    class Timed(trainer.Segment):
         """Ends after so many steps."""
 
         def __init__(self, *args: Any, **kwargs: Any):
@@ -148,7 +148,7 @@ def train(data: str, config: str, device: str, steps: int = 3, batch: int = 8) -
         if len(clocks[0].laps) == steps:
             raise trainer.Stopped
 
-    trainer.Trainer = Timed  # type: ignore[misc]  # `coral_seg_yolo.train` imports it when it starts
+    trainer.TRAINERS["segment"] = Timed
     overrides = ["pretrained=", "level=", "epochs=100", f"batch={batch}", "plots=false", "cache=", "warmup_epochs=0"]
     with kept.counting():
         stage.main(Path(data), config=CONFIGS / config, overrides=overrides, name="footprint", device=device)

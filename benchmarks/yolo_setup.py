@@ -16,8 +16,9 @@ from unittest import mock
 
 import numpy as np
 
-from coral_seg_yolo import framework, model
+from coral_seg_yolo import model
 from quadrat import images
+from yolo import framework
 
 MAIN = Path(model.__file__).parent / "deploy" / "pth-yolo-coralseg" / "nuclio" / "main.py"
 
@@ -36,7 +37,7 @@ def openvino_folder() -> str:
 def processor_has_bfloat16() -> bool:
     """Whether OpenVINO's bf16 is computed as such here."""
     framework.quiet()
-    from coral_seg_yolo.precision import has_bfloat16
+    from yolo.precision import has_bfloat16
 
     return has_bfloat16()
 

@@ -22,9 +22,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from coral_seg_yolo import framework, model, parity
+from coral_seg_yolo import model, parity
 from quadrat import images
 from quadrat.predictor import write_card
+from yolo import framework
 
 NEEDS = {"openvino": ("openvino",), "torchscript": (), "onnx": ("onnx", "onnxruntime", "onnxslim"), "pt": ()}
 FOLDER_ARGUMENTS = ("data", "project", "name", "save_dir", "model", "pretrained", "resume", "cfg", "tracker", "source")

@@ -1,25 +1,22 @@
-"""What a prepared YOLO folder is: where its parts lie and what its manifest says.
+"""What a prepared YOLO folder of colonies is; how it lies on disk says `yolo.folder`.
 
-- ``images/{train,val,test}/NAME.jpg``: links to the photos
-- ``labels/{train,val,test}/NAME.txt``: one line a colony: its class, then x y x y ... in 0..1 of the photo
-- ``dataset.yaml``: as ultralytics reads it
-- ``manifest.json``: `Manifest`
+A line of a label file is a colony: its class, then x y x y ... in 0..1 of the photo.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import yaml
 
-from quadrat import files, masks
+from quadrat import masks
 from quadrat.shapes import Instance
+from yolo import folder as shared
+from yolo.folder import SPLITS, labels_of, photos
 
-SPLITS = ("train", "val", "test")
+__all__ = ["SPLITS", "Manifest", "labels_of", "photos", "read", "read_labels", "write"]
 
 
 @dataclass(frozen=True)
@@ -49,9 +46,7 @@ class Manifest:
 
 def write(folder: Path, manifest: Manifest) -> None:
     """Write `dataset.yaml` and `manifest.json` into a folder whose photos and labels are there."""
-    dataset = {**{split: f"images/{split}" for split in SPLITS}, "names": dict(enumerate(manifest.labels))}
-    files.write_text(folder / "dataset.yaml", yaml.safe_dump(dataset, sort_keys=False, allow_unicode=True))
-    files.write_json(folder / "manifest.json", asdict(manifest))
+    shared.write(folder, manifest, manifest.labels)
 
 
 def read(folder: Path) -> Manifest:
@@ -60,24 +55,7 @@ def read(folder: Path) -> Manifest:
     Raises:
         ValueError: `folder` was not made by `python -m coral_seg_yolo.prepare`.
     """
-    path = folder / "manifest.json"
-    known = {f.name for f in fields(Manifest)}
-    raw = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    if set(raw) != known:
-        raise ValueError(
-            f"{folder} is no prepared folder: make one with `python -m coral_seg_yolo.prepare --out {folder}`"
-        )
-    return Manifest(**{**raw, "labels": tuple(raw["labels"])})
-
-
-def photos(folder: Path, split: str) -> list[Path]:
-    """The photos of a split, by name. Paths as they lie in the folder (links are not followed)."""
-    return sorted(path for path in (folder / "images" / split).iterdir() if not path.name.startswith("."))
-
-
-def labels_of(photo: Path) -> Path:
-    """The label file of a photo in a prepared folder."""
-    return photo.parents[2] / "labels" / photo.parent.name / f"{photo.stem}.txt"
+    return shared.read(folder, Manifest, "coral_seg_yolo")
 
 
 def read_labels(photo: Path, labels: Sequence[str], size_wh: tuple[int, int]) -> list[Instance]:

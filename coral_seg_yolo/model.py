@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
-from coral_seg_yolo import assemble, augment, class_scores, framework, networks
+from coral_seg_yolo import assemble, augment, class_scores
 from coral_seg_yolo import exclusive as apart
-from quadrat import experiment, masks, tiling
+from quadrat import masks, tiling
 from quadrat.predictor import Card, read_card
 from quadrat.shapes import Instance
+from yolo import framework, networks
+from yolo import weights as shipped
 
 MODULE = "coral_seg_yolo"
-WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 MAX_COLONIES = 500
 TILE_OVERLAP = 0.25  # of a tile's side
 
@@ -55,7 +55,7 @@ def load(
     if tile_px and tile_px < 64:
         raise ValueError(f"tile_px is {tile_px}: expected 0 (the photo as a whole) or at least 64")
     weights = find_weights(path)
-    network = networks.load(weights, device, precision)
+    network = networks.load(weights, device, precision, tasks=("segment",))
     card = read_card(weights) or Card(weights.stem, "instances", network.facts.labels)
     if len(card.labels) != len(network.facts.labels):
         raise ValueError(f"{weights} has {len(network.facts.labels)} classes, its card names {len(card.labels)}")
@@ -70,27 +70,7 @@ def find_weights(path: str | Path | None) -> Path:
     Raises:
         FileNotFoundError: there is none.
     """
-    if path is None:
-        return _shipped()
-    found = Path(path)
-    if found.is_file() or (found.is_dir() and list(found.glob("*.xml"))):
-        return found
-    if found.suffix:  # a file name, not the name of a run
-        raise FileNotFoundError(f"{found}: no such weights file; expected a .pt file, an OpenVINO folder or a run")
-    run = experiment.find_run(MODULE, path)
-    for name in ("best.pt", "last.pt"):
-        if (run / "weights" / name).is_file():
-            return run / "weights" / name
-    raise FileNotFoundError(f"{run} has no weights/best.pt yet: its training has not finished an epoch")
-
-
-def _shipped() -> Path:
-    index = WEIGHTS / "index.yaml"
-    raw = yaml.safe_load(index.read_text("utf-8")) if index.is_file() else {}
-    name = (raw.get("default") or {}).get(MODULE)
-    if not name or not (WEIGHTS / name).exists():
-        raise FileNotFoundError(f"{index} names no weights of {MODULE} that are there: give a path (MODEL_PATH)")
-    return WEIGHTS / name
+    return shipped.find(MODULE, path)
 
 
 class Raw(NamedTuple):

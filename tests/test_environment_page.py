@@ -82,7 +82,7 @@ def test_the_search_finds_each_way_of_asking():
     assert "deploy/serving/labels.py" in found["FUNCTION_YAML"]  # (os.environ if ... else env).get
     assert "deploy/host/log.py" in found["QUADRAT_LOG_FILE"]  # a constant of the module
     assert "deploy/serving/__init__.py" in found["HF_HUB_OFFLINE"]  # a loop over a mapping
-    assert "coral_seg_yolo/trainer.py" in found["OMP_NUM_THREADS"]  # environ[...]
+    assert "yolo/trainer.py" in found["OMP_NUM_THREADS"]  # environ[...]
 
 
 def test_the_page_names_every_variable_of_the_set_up():

@@ -67,7 +67,7 @@ def data(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def make_weights(tmp_path_factory: pytest.TempPathFactory):
     """A function that writes a checkpoint with random weights and returns its path."""
-    from coral_seg_yolo import framework
+    from yolo import framework
 
     framework.quiet()
     import torch

@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from coral_seg_yolo import assemble, framework, model
+from coral_seg_yolo import assemble, model
 from quadrat import files, images, masks
 from quadrat.predictor import Card, write_card
+from yolo import framework, weights
 
 Maker = Callable[..., Path]
 
@@ -52,7 +53,7 @@ def test_masks_are_those_of_ultralytics_native_path(
     assert predictor.predict(image)
 
 
-@pytest.mark.skipif(not (model.WEIGHTS / "index.yaml").is_file(), reason="no weights ship yet")
+@pytest.mark.skipif(not (weights.FOLDER / "index.yaml").is_file(), reason="no weights ship yet")
 @pytest.mark.parametrize("size_wh", [(448, 336), (300, 421)])
 def test_shipped_weights_find_what_ultralytics_finds(size_wh: tuple[int, int]) -> None:
     from data_engineering.render import scene
@@ -96,7 +97,7 @@ def test_a_large_photo_is_averaged_not_sampled(make_weights: Maker, tmp_path: Pa
 
 SPAWNED = """
 import multiprocessing, sys
-from coral_seg_yolo import framework
+from yolo import framework, weights
 
 if __name__ == "__main__":
     multiprocessing.set_start_method("spawn")
@@ -233,7 +234,7 @@ class _Harmful:
 
 
 def test_weights_that_ship_are_those_the_index_names(make_weights: Maker, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(model, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
     with pytest.raises(FileNotFoundError, match="MODEL_PATH"):
         model.find_weights(None)
     (tmp_path / "n.pt").write_bytes(make_weights("yolo11n-seg").read_bytes())

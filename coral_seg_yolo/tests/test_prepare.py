@@ -8,6 +8,8 @@ import pytest
 
 from coral_seg_yolo import folder as prepared
 from coral_seg_yolo import prepare
+from data_engineering import training_folder
+from data_engineering.training_folder import split_of
 from quadrat import images, masks
 from quadrat.shapes import Annotations
 
@@ -59,9 +61,9 @@ def test_long_outlines_stay_below_what_ultralytics_resamples() -> None:
 
 def test_split_depends_on_the_name_alone_and_not_on_the_year() -> None:
     names = [f"site{i}_2020_q{i % 7}.jpg" for i in range(400)]
-    splits = [prepare.split_of(name, 0, 0.2, 0.1) for name in names]
-    assert splits == [prepare.split_of(name.replace("_2020_", "_2024_"), 0, 0.2, 0.1) for name in names]
-    assert splits != [prepare.split_of(name, 1, 0.2, 0.1) for name in names]
+    splits = [split_of(name, 0, 0.2, 0.1) for name in names]
+    assert splits == [split_of(name.replace("_2020_", "_2024_"), 0, 0.2, 0.1) for name in names]
+    assert splits != [split_of(name, 1, 0.2, 0.1) for name in names]
     assert 0.13 < splits.count("val") / 400 < 0.27
     assert 0.05 < splits.count("test") / 400 < 0.15
 
@@ -104,7 +106,7 @@ def test_tags_of_a_dataset_rule_over_the_hash(tmp_path: Path, rendered: Path, mo
                 lambda photo=photo, tag=tag, i=instance: Annotations(photo.name, (SIDE, SIDE), (i,), {"tags": tag}),
             )
 
-    monkeypatch.setattr(prepare, "_fiftyone_samples", samples)
+    monkeypatch.setattr(training_folder, "_fiftyone", samples)
     manifest = prepare.main(tmp_path / "data", fiftyone="reef", level="family")
     assert manifest.photos == {"train": 2, "val": 1, "test": 1}
     assert manifest.trained_on == "FiftyOne dataset reef"
@@ -157,7 +159,7 @@ def test_one_name_in_two_folders_gives_two_photos(tmp_path: Path, monkeypatch) -
         for photo in (one, two):
             yield photo, lambda: Annotations("q0.jpg", (SIDE, SIDE))
 
-    monkeypatch.setattr(prepare, "_fiftyone_samples", samples)
+    monkeypatch.setattr(training_folder, "_fiftyone", samples)
     prepare.main(tmp_path / "data", fiftyone="x", only="train")
     assert {path.resolve() for path in prepared.photos(tmp_path / "data", "train")} == {one.resolve(), two.resolve()}
 

@@ -17,6 +17,8 @@ from coral_seg_yolo import settings, train
 from quadrat import experiment, images
 from quadrat.experiment import ConfigError
 from quadrat.predictor import read_card
+from yolo import settings as shared
+from yolo import training
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 TINY = ["imgsz=64", "batch=4", "nbs=4", "plots=False", "warmup_epochs=0"]
@@ -107,12 +109,12 @@ def test_overfitting_wants_as_many_photos(data: Path) -> None:
 
 def test_overfit_settings_give_way_to_overrides_and_keep_the_steps() -> None:
     config = CONFIGS / "rendered" / "yolo11n.yaml"
-    made = train._settings(config, ["imgsz=128", "fliplr=0.5"], 2)
+    made = training.settings_of(train.JOB, config, ["imgsz=128", "fliplr=0.5"], 2)
     assert (made.imgsz, made.fliplr, made.flipud, made.batch) == (128, 0.5, 0.0, 2)
     for count in (1, 2, 7, 64):
-        made = train._settings(config, [], count)
-        steps = made.epochs * settings.OVERFIT_REPEATS * -(-count // made.batch)
-        assert settings.OVERFIT_STEPS <= steps <= 4 * settings.OVERFIT_STEPS + 640
+        made = training.settings_of(train.JOB, config, [], count)
+        steps = made.epochs * shared.OVERFIT_REPEATS * -(-count // made.batch)
+        assert shared.OVERFIT_STEPS <= steps <= 4 * shared.OVERFIT_STEPS + 640
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*/yolo*.yaml")), ids=lambda p: f"{p.parent.name}/{p.stem}")
@@ -135,13 +137,13 @@ def test_settings_are_keys_that_ultralytics_knows() -> None:
     known = yaml.safe_load((Path(ultralytics.__file__).parent / "cfg" / "default.yaml").read_text())
     names = {field.name for field in fields(settings.Settings)}
     assert names - set(known) == set(settings.OURS)
-    assert set(settings.ON_RESUME) <= names
-    assert set(settings.to_ultralytics(settings.Settings())) == names - set(settings.OURS)
+    assert set(shared.ON_RESUME) <= names
+    assert set(shared.to_ultralytics(settings.Settings(), settings.OURS)) == names - set(settings.OURS)
     assert asdict(settings.Settings())["model"] == "yolo11n-seg"
 
 
 def test_a_pretrained_name_that_is_not_to_be_had_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    from coral_seg_yolo import framework
+    from yolo import framework
 
     framework.quiet()
     from ultralytics.utils import downloads

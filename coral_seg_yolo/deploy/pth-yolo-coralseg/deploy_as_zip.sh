@@ -44,7 +44,7 @@ stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 
 tar -C "$root" --exclude=tests --exclude=__pycache__ --exclude=coral_seg_yolo/deploy \
-    -cf - quadrat coral_seg_yolo deploy/__init__.py deploy/serving | tar -C "$stage" -xf -
+    -cf - quadrat yolo coral_seg_yolo deploy/__init__.py deploy/serving | tar -C "$stage" -xf -
 cp "$here/nuclio/main.py" "$stage/main.py"
 cp "$here/nuclio/$variant" "$stage/function.yaml"
 cp "$root/LICENSE" "$stage/LICENSE"

@@ -1,4 +1,4 @@
-"""ultralytics' segmentation trainer with what an experiment of this project needs besides.
+"""ultralytics' trainers with what an experiment of this project needs besides.
 
 It stops cleanly on a signal, writes checkpoints whole or not at all, validates every `val_period` epochs, judges by the
 metric named `monitor`, and keeps the `keep_best` best checkpoints. Several GPUs: ultralytics' own launcher starts this
@@ -19,28 +19,29 @@ from typing import Any
 
 import yaml
 
-from coral_seg_yolo import framework
 from quadrat import files
 from quadrat.experiment import StopFlag, stop_on_signals
+from yolo import framework
 
 framework.quiet()
 framework.shrink_by_area()
 
 import torch  # noqa: E402
+from ultralytics.engine.trainer import BaseTrainer  # noqa: E402
+from ultralytics.models.yolo.detect import DetectionTrainer  # noqa: E402
+from ultralytics.models.yolo.pose import PoseTrainer  # noqa: E402
 from ultralytics.models.yolo.segment import SegmentationTrainer  # noqa: E402
 from ultralytics.utils import DEFAULT_CFG, LOGGER  # noqa: E402
 
-from coral_seg_yolo import curves, precision  # noqa: E402
-
-RESULT_FILE = "result.json"
-"""Metrics of the best weights on the validation photos; lies in the run folder once training is over."""
+from yolo import curves, precision  # noqa: E402
+from yolo.training import RESULT_FILE  # noqa: E402
 
 
 class Stopped(Exception):
     """Training was asked to stop; `last.pt` holds the last whole epoch."""
 
 
-class Trainer(SegmentationTrainer):
+class _Trainer(BaseTrainer):
     """See the module. Takes ultralytics' arguments; the run folder (`save_dir`) holds the resolved `config.yaml`."""
 
     def __init__(self, cfg: Any = DEFAULT_CFG, overrides: dict | None = None, _callbacks: dict | None = None):
@@ -121,19 +122,35 @@ class Trainer(SegmentationTrainer):
             worse.unlink()
 
 
-def _plan_validation(trainer: Trainer) -> None:
+class Segment(_Trainer, SegmentationTrainer):
+    """Trains instance segmentation."""
+
+
+class Detect(_Trainer, DetectionTrainer):
+    """Trains boxes."""
+
+
+class Pose(_Trainer, PoseTrainer):
+    """Trains keypoints."""
+
+
+TRAINERS: dict[str, type[_Trainer]] = {"segment": Segment, "detect": Detect, "pose": Pose}
+"""By ultralytics' name of the task."""
+
+
+def _plan_validation(trainer: _Trainer) -> None:
     """Validate this epoch or not; without, there is no fitness, so that no unjudged weights become `best.pt`."""
     trainer.args.val = (trainer.epoch + 1) % trainer.val_period == 0
     if not trainer.args.val:
         trainer.fitness = None
 
 
-def _stop_if_asked(trainer: Trainer) -> None:
+def _stop_if_asked(trainer: _Trainer) -> None:
     if trainer.stop_flag:
         raise Stopped
 
 
-def _write_result(trainer: Trainer) -> None:
+def _write_result(trainer: _Trainer) -> None:
     metrics = {key: float(value) for key, value in trainer.metrics.items()}
     files.write_json(trainer.save_dir / RESULT_FILE, {"epochs": trainer.epoch + 1, **metrics})
 

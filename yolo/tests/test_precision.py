@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from ultralytics.nn.tasks import BaseModel, SegmentationModel
 
-from coral_seg_yolo.precision import bfloat16_training
+from yolo.precision import bfloat16_training
 
 
 def test_training_computes_in_bfloat16_and_validation_does_not():

@@ -1,11 +1,11 @@
-"""The network alone: letterboxed photo in, raw predictions and mask prototypes out; by torch or a runtime."""
+"""The network alone: letterboxed photo in, raw predictions (and mask prototypes) out; by torch or a runtime."""
 
 from __future__ import annotations
 
 import ast
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from coral_seg_yolo import framework
+from yolo import framework
 
 
 @dataclass(frozen=True)
@@ -22,18 +22,22 @@ class Facts:
     """What a network says of itself.
 
     Attributes:
+        task: ``segment``, ``detect`` or ``pose``.
         labels: class names in the order of its outputs.
         size_px: longer side in px of its input.
         stride: the input's sides are multiples of it.
         rect: whether the input may be a rectangle, else it is a square of `size_px`.
         end2end: whether its predictions need no suppression of doubles.
+        keypoints: how many an object has, of a ``pose`` network.
     """
 
+    task: str
     labels: tuple[str, ...]
     size_px: int
     stride: int
     rect: bool
     end2end: bool
+    keypoints: int = 0
 
 
 class Network(Protocol):
@@ -41,40 +45,56 @@ class Network(Protocol):
 
     facts: Facts
 
-    def __call__(self, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32]]:
+    def __call__(self, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32] | None]:
         """Run float32 ``[1, 3, h, w]`` RGB of 0..1.
 
         Returns:
-            Predictions, a torch tensor ``[1, 4 + classes + M, N]`` or, end to end, ``[1, N, 6 + M]``; prototypes
-            float32 ``[M, mh, mw]``.
+            Predictions, a torch tensor ``[1, 4 + classes + M, N]`` or, end to end, ``[1, N, 6 + M]``, where M are the
+            mask coefficients, or x, y and visibility of every keypoint; prototypes float32 ``[M, mh, mw]`` of a
+            ``segment`` network, else `None`.
         """
         ...
 
 
-def load(path: Path, device: str, precision: str = "f32") -> Network:
-    """Load a ``.pt`` checkpoint, or what ``python -m coral_seg_yolo.export`` made of one.
+def load(path: Path, device: str, precision: str = "f32", *, tasks: Collection[str]) -> Network:
+    """Load a ``.pt`` checkpoint, or what a module's ``export`` made of one.
+
+    Args:
+        path: file, or OpenVINO folder.
+        device: as torch names it; for OpenVINO also its own names.
+        precision: of OpenVINO.
+        tasks: ultralytics' names of the tasks that will do.
 
     Raises:
-        ValueError: the file is of another kind; the message says what would do.
+        ValueError: the file is of another kind, or for another task; the message says what would do.
     """
-    if path.is_dir():
-        return OpenVinoNetwork(path, device, precision)
-    exported = {".onnx": OnnxNetwork, ".torchscript": ScriptNetwork}.get(path.suffix)
-    return exported(path, device) if exported else TorchNetwork(path, device)
+    exported = {".onnx": OnnxNetwork, ".torchscript": ScriptNetwork}.get(path.suffix, TorchNetwork)
+    network = OpenVinoNetwork(path, device, precision) if path.is_dir() else exported(path, device)
+    if network.facts.task not in tasks:
+        raise ValueError(f"{path} is for the task {network.facts.task!r}: expected a network for {' or '.join(tasks)}")
+    return network
 
 
 def _facts(path: Path, raw: Mapping[str, Any], rect: bool) -> Facts:
     """What ultralytics writes into an export."""
-    if raw.get("task") != "segment":
-        raise ValueError(f"{path} is for the task {raw.get('task')!r}: expected a segmentation network")
+    if missing := [key for key in ("task", "names", "imgsz", "stride") if key not in raw]:
+        raise ValueError(f"{path} does not say its {', '.join(missing)}: expected an export of this project")
     arguments = raw.get("args") or {}
     return Facts(
+        task=str(raw["task"]),
         labels=tuple(str(raw["names"][i]) for i in range(len(raw["names"]))),
         size_px=max(raw["imgsz"]),
         stride=int(raw["stride"]),
         rect=rect,
         end2end=bool(raw.get("end2end") or arguments.get("nms")),
+        keypoints=int((raw.get("kpt_shape") or [0])[0]),
     )
+
+
+def _split(outputs: Sequence[Any]) -> tuple[Any, NDArray[np.float32] | None]:
+    """Predictions on the processor, and prototypes where there are any."""
+    predictions, *rest = outputs
+    return predictions.cpu(), rest[0][0].float().cpu().numpy() if rest else None
 
 
 class TorchNetwork:
@@ -92,30 +112,28 @@ class TorchNetwork:
         except Exception as error:  # every way in which a foreign file can fail
             raise ValueError(
                 f"{path} is no checkpoint that ultralytics opens safely ({type(error).__name__}: "
-                f"{str(error).splitlines()[0]}): expected weights of coral_seg_yolo.train or ultralytics' own"
+                f"{str(error).splitlines()[0]}): expected weights of this project's train or ultralytics' own"
             ) from error
-        if model.task != "segment":
-            raise ValueError(
-                f"{path} is for the task {model.task!r}: expected a segmentation network (yolo11n-seg, ...)"
-            )
         self.model = model.fuse(verbose=False).to(self.device).eval()
         self.facts = Facts(
+            task=str(model.task),
             labels=tuple(str(model.names[i]) for i in range(len(model.names))),
             size_px=int(model.args["imgsz"]),
             stride=max(int(model.stride.max()), 32),
             rect=True,
             end2end=bool(getattr(self.model, "end2end", False)),
+            keypoints=int(getattr(model, "kpt_shape", [0])[0]),
         )
 
-    def __call__(self, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32]]:
+    def __call__(self, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32] | None]:
         """See `Network`."""
         with self.torch.inference_mode():
-            (predictions, prototypes), _ = self.model(self.torch.from_numpy(batch).to(self.device))
-        return predictions.cpu(), prototypes[0].float().cpu().numpy()
+            outputs, _ = self.model(self.torch.from_numpy(batch).to(self.device))
+        return _split(outputs if self.facts.task == "segment" else [outputs])
 
 
 class OpenVinoNetwork:
-    """A folder as ``python -m coral_seg_yolo.export`` writes it, compiled for low latency.
+    """A folder as ``export`` writes it, compiled for low latency.
 
     Args:
         path: the folder: ``*.xml``, ``*.bin``, ``metadata.yaml``.
@@ -132,7 +150,7 @@ class OpenVinoNetwork:
 
         xml = next(iter(sorted(path.glob("*.xml"))), None)
         if xml is None or not (path / "metadata.yaml").is_file():
-            raise ValueError(f"{path} has no *.xml with a metadata.yaml: expected a folder of coral_seg_yolo.export")
+            raise ValueError(f"{path} has no *.xml with a metadata.yaml: expected a folder that `export` wrote")
         self.torch = torch
         hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
         if os.environ.get("OV_CACHE_DIR"):
@@ -142,10 +160,9 @@ class OpenVinoNetwork:
         raw = yaml.safe_load((path / "metadata.yaml").read_text("utf-8"))
         self.facts = _facts(path, raw, rect=bool(model.input().get_partial_shape().is_dynamic))
 
-    def __call__(self, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32]]:
+    def __call__(self, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32] | None]:
         """See `Network`."""
-        predictions, prototypes = self.compiled(batch).values()
-        return self.torch.from_numpy(predictions), prototypes[0]
+        return _split([self.torch.from_numpy(output) for output in self.compiled(batch).values()])
 
 
 class OnnxNetwork:
@@ -175,10 +192,10 @@ class OnnxNetwork:
         height_width = self.session.get_inputs()[0].shape[2:]
         self.facts = _facts(path, raw, rect=not all(isinstance(side, int) for side in height_width))
 
-    def __call__(self, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32]]:
+    def __call__(self, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32] | None]:
         """See `Network`."""
-        predictions, prototypes = self.session.run(None, {self.session.get_inputs()[0].name: batch})
-        return self.torch.from_numpy(predictions), prototypes[0]
+        outputs = self.session.run(None, {self.session.get_inputs()[0].name: batch})
+        return _split([self.torch.from_numpy(output) for output in outputs])
 
 
 def _literal(text: str) -> Any:
@@ -202,12 +219,12 @@ class ScriptNetwork:
             self.model = torch.jit.load(str(path), map_location=self.device, _extra_files=written).eval()
             raw = json.loads(written["config.txt"])
         except (RuntimeError, ValueError) as error:
-            raise ValueError(f"{path} is no TorchScript of coral_seg_yolo.export ({type(error).__name__})") from error
+            raise ValueError(f"{path} is no TorchScript that `export` wrote ({type(error).__name__})") from error
         raw["names"] = {int(index): name for index, name in raw["names"].items()}
         self.facts = _facts(path, raw, rect=False)
 
-    def __call__(self, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32]]:
+    def __call__(self, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32] | None]:
         """See `Network`."""
         with self.torch.inference_mode():
-            predictions, prototypes = self.model(self.torch.from_numpy(batch).to(self.device))
-        return predictions.cpu(), prototypes[0].float().cpu().numpy()
+            outputs = self.model(self.torch.from_numpy(batch).to(self.device))
+        return _split(outputs if self.facts.task == "segment" else [outputs])

@@ -9,7 +9,8 @@ from typing import Any
 
 from quadrat import files
 
-FIGURES = {"metrics/mAP50(M)": "mask mAP50", "metrics/mAP50-95(M)": "mask mAP50-95", "metrics/mAP50(B)": "box mAP50"}
+KINDS = {"M": "mask", "P": "keypoint", "B": "box"}
+"""ultralytics' letters in the names of its figures, the ones that matter most first."""
 COLOURS = ("#1f6f8b", "#e07a5f", "#3d9a6c", "#8d6cab", "#b08930")
 
 
@@ -31,8 +32,10 @@ def draw(results: Path) -> Path:
     for colour, kind in zip(COLOURS, kinds, strict=False):
         _line(losses, columns, f"train/{kind}", color=colour, label=kind.replace("_", " "))
         _line(losses, columns, f"val/{kind}", color=colour, linestyle="--", marker=".")
-    for (name, label), style in zip(FIGURES.items(), ("-", "-", ":"), strict=True):
-        colour = COLOURS[list(FIGURES).index(name)]
+    shown = [(letter, figure) for letter in KINDS for figure in ("mAP50", "mAP50-95")]
+    names = [(f"metrics/{figure}({letter})", f"{KINDS[letter]} {figure}") for letter, figure in shown]
+    known = [(name, label) for name, label in names if name in columns][:3]
+    for (name, label), colour, style in zip(known, COLOURS, ("-", "-", ":"), strict=False):
         _line(figures, columns, name, color=colour, label=label, marker=".", linestyle=style)
     losses.set_title("Losses (dashed: on the validation photos)", fontsize=11, loc="left")
     figures.set_title(f"On the validation photos: {results.parent.name}", fontsize=11, loc="left")
