@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
-from benchmarks import marked_photos
+from benchmarks import grid_real_photos, marked_photos
 from quadrat import images
 from quadrat.geometry import is_convex, order_corners
 
 PHOTOS = Path(__file__).resolve().parents[2].parent / "shared" / "photos"
 MARKS = json.loads((Path(__file__).parent / "real_corners.json").read_text("utf-8"))
+
+SHIPPED = yaml.safe_load((Path(__file__).parents[2] / "weights" / "index.yaml").read_text("utf-8"))["default"]
 
 needs_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason="the real photographs are not here")
 
@@ -42,3 +45,14 @@ def test_the_photographs_are_those_that_were_marked():
     assert len(photos) == 16
     for photo in photos:
         assert images.read_size_wh(photo.path) == photo.size_wh
+
+
+@needs_photos
+@pytest.mark.skipif("grid_pose_detection/corners" not in SHIPPED, reason="no weights for corners ship yet")
+def test_the_shipped_weights_find_real_frames_and_accept_nothing_wrong():
+    from grid_pose_detection import model
+
+    found = grid_real_photos.corners(model.load(task="corners"), marked_photos.load(PHOTOS))
+    assert found["frames"]["all"]["right"] >= 13, found["photos"]
+    assert found["frames"]["all"]["falsely_accepted"] == 0, found["photos"]
+    assert all(row["verdict"] != "ok" for row in found["unframed"]), found["unframed"]
