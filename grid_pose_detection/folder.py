@@ -75,12 +75,17 @@ def layouts(folder: Path, names: Sequence[str], label: str) -> list[Template]:
 
 
 def write(folder: Path, manifest: Manifest, known: Sequence[Template]) -> None:
-    """Write `dataset.yaml` and `manifest.json` into a folder whose photos and labels are there."""
+    """Write `dataset.yaml` and `manifest.json` into a folder whose photos and labels are there.
+
+    ultralytics renumbers the keypoints of mirrored photos by one list, ``flip_idx``. Where the layouts need different
+    ones, or one is not its own mirror image, there is no such list, and ultralytics mirrors no photo.
+    """
     more: dict[str, object] = {}
     if manifest.formulation == "pose":
-        more = {"kpt_shape": [len(known[0].names), 3], "flip_idx": _mirrored(known[0])}
-        if any(_mirrored(each) != more["flip_idx"] for each in known):
-            raise ValueError(f"layouts {list(manifest.layouts)} are mirrored in different ways: prepare one at a time")
+        more["kpt_shape"] = [len(known[0].names), 3]
+        twins = {tuple(_mirrored(each)) for each in known}
+        if len(twins) == 1 and () not in twins:
+            more["flip_idx"] = list(*twins)
     shared.write(folder, manifest, manifest.classes, more)
 
 
@@ -94,10 +99,11 @@ def read(folder: Path) -> Manifest:
 
 
 def _mirrored(layout: Template) -> list[int]:
-    """For every point the index of the one that takes its place when the photo is mirrored left to right."""
+    """For every point the index of the one that takes its place when the photo is mirrored left to right.
+
+    Empty where the layout is not its own mirror image.
+    """
     columns = layout.lattice_shape[1]
     at = {(int(row), int(column)): k for k, (row, column) in enumerate(layout.lattice_rc)}
-    try:
-        return [at[int(row), columns - 1 - int(column)] for row, column in layout.lattice_rc]
-    except KeyError:
-        raise ValueError(f"layout {layout.name!r} is not its own mirror image: take the formulation points") from None
+    twins = [at.get((int(row), columns - 1 - int(column))) for row, column in layout.lattice_rc]
+    return [] if None in twins else [twin for twin in twins if twin is not None]
