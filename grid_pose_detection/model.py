@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grid_pose_detection import folder, matching, refine
-from grid_pose_detection.candidates import Candidates, Match, to_keypoints
-from grid_pose_detection.network import PointFinder, View
+from grid_pose_detection.candidates import Candidates
+from grid_pose_detection.network import PointFinder
 from quadrat import sharpness, template, verdict
 from quadrat.predictor import Card, read_card
-from quadrat.shapes import Keypoints, Shape
+from quadrat.shapes import HIDDEN, OCCLUDED, VISIBLE, Keypoints, Shape
 from quadrat.template import Template
 from quadrat.verdict import Judged
 from yolo import networks, weights
@@ -21,7 +22,7 @@ from yolo import networks, weights
 TASKS = ("corners", "grid")
 AUTO = "auto"
 LEAST_KEYPOINT_SCORE = 0.3
-"""A keypoint (formulation pose) that the network deems less visible is filled in from the lattice."""
+"""A keypoint (formulation pose) that the network deems less visible is not taken as seen."""
 
 
 def load(
@@ -45,7 +46,7 @@ def load(
         confidence: 0..1, lowest score of a point that is matched.
         layout: ``auto``: the best fit among all known layouts with the weights' label and number of points; or a
             built-in name or a file (`quadrat.template.load`).
-        max_cost: farthest that a point may lie from its place in the fitted lattice, in cells, above 0.
+        max_cost: farthest that a point may lie from its place in the fitted lattice, in cells, above 0, up to 0.5.
         match: whether points are matched to a layout; without, the order of a ``pose`` network stands as it is.
         precision: of OpenVINO: ``f32``, or ``bf16`` where the processor has it.
 
@@ -57,8 +58,8 @@ def load(
         raise ValueError(f"task is {task!r}: expected one of {', '.join(TASKS)}")
     if not 0 <= confidence <= 1:
         raise ValueError(f"confidence is {confidence}: expected 0..1")
-    if not 0 < max_cost <= 1:
-        raise ValueError(f"max_cost is {max_cost}: expected above 0, up to 1 cell")
+    if not 0 < max_cost <= 0.5:
+        raise ValueError(f"max_cost is {max_cost}: expected above 0, up to half a cell (0.5)")
     found = find_weights(path, task)
     network = networks.load(found, device, precision, tasks=("detect", "pose"))
     card = read_card(found)
@@ -147,29 +148,39 @@ class GridPredictor:
             raise ValueError(f"threshold is {threshold}: expected 0..1")
         size_wh = (image_rgb.shape[1], image_rgb.shape[0])
         candidates, view = self.finder.find(image_rgb, self.confidence)
-        found = self._matched(candidates)
-        if found is None:
-            return verdict.judged(None, self.layouts[0], verdict.judge(None, self.layouts[0], size_wh))
-        refined = refine.refine(image_rgb, found)
-        points = to_keypoints(refined, size_wh)
-        passed = self._judge(points, refined, view, size_wh)
-        judged = verdict.judged(points, refined.template, passed)
+        points, layout, facts = self._place(candidates, image_rgb)
+        blur_px = sharpness.blur_px(view.photo_rgb) / float(view.scale.min()) if points else None
+        passed = verdict.judge(points, layout, size_wh, blur_px=blur_px, **facts)
         if threshold is not None and passed.score < threshold:
             return Judged((), passed)
-        return judged
+        return verdict.judged(points, layout, passed)
 
-    def _matched(self, candidates: Candidates) -> Match | None:
-        if self.match:
-            return matching.best_match(candidates, self.layouts, max_cost=self.max_cost)
-        return matching.as_given(candidates, self.layouts) if len(candidates) else None
+    def _place(
+        self, candidates: Candidates, image_rgb: NDArray[np.uint8]
+    ) -> tuple[Keypoints | None, Template, dict[str, Any]]:
+        """The points, their layout, and what else the verdict is to know of them."""
+        size_wh = (image_rgb.shape[1], image_rgb.shape[0])
+        if not self.match:
+            return as_given(candidates, self.layouts[0], size_wh), self.layouts[0], {}
+        found = matching.best_match(candidates, self.layouts, max_cost=self.max_cost)
+        if found is None:
+            return None, self.layouts[0], {}
+        found = refine.refine_crossings(image_rgb, found)
+        facts = {"residual": found.residual, "refused": found.refused, "ambiguous": found.ambiguous}
+        return matching.to_keypoints(found, size_wh), found.template, facts
 
-    def _judge(self, points: Keypoints, match: Match, view: View, size_wh: tuple[int, int]) -> verdict.Verdict:
-        return verdict.judge(
-            points,
-            match.template,
-            size_wh,
-            residual=match.residual,
-            refused=match.refused,
-            ambiguous=match.ambiguous,
-            blur_px=sharpness.blur_px(view.photo_rgb) / float(view.scale.min()),
-        )
+
+def as_given(candidates: Candidates, layout: Template, size_wh: tuple[int, int]) -> Keypoints | None:
+    """Keypoints in the order of a network as they are, without matching; `None` where there are none.
+
+    Args:
+        candidates: one a point of `layout`, in its order.
+        layout: of the network.
+        size_wh: of the photo in px.
+    """
+    if not len(candidates):
+        return None
+    inside = ((candidates.xy_px >= 0) & (candidates.xy_px <= size_wh)).all(axis=1)
+    seen = np.where(candidates.scores >= LEAST_KEYPOINT_SCORE, VISIBLE, OCCLUDED)
+    visibility = np.where(inside, seen, HIDDEN).astype(np.uint8)
+    return Keypoints(layout.label, layout.names, candidates.xy_px, visibility, candidates.scores)

@@ -126,7 +126,7 @@ class PointFinder:
         return Candidates((boxes[:, :2] + boxes[:, 2:]) / 2, rows[:, 4].clip(0, 1), kinds)
 
     def _of_pose(self, rows: NDArray[np.float32]) -> Candidates:
-        """The keypoints of the best quadrat, in the order of its layout; its class is forgotten, the lattice tells."""
+        """The keypoints of the best quadrat, in the order of its layout."""
         if not len(rows):
             return Candidates(np.zeros((0, 2)), np.zeros(0))
         points = rows[0, 6:].reshape(-1, 3).astype(np.float64)
