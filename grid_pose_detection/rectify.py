@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from grid_pose_detection import annotated, mapping, sources
 from grid_pose_detection.mapping import QuadratMapping
-from grid_pose_detection.place import Placed, place
+from grid_pose_detection.locate import Located, locate
 from grid_pose_detection.sources import Source
 from quadrat import geometry, images
 from quadrat.formats import shapes_json
@@ -79,7 +79,7 @@ def main(
         corners: corners, grids or both (`annotated.read`); default: they are predicted.
         px_per_cm: of the quadrats.
         size_cm: inner width and height of the frame; default: what the annotations or the layout say.
-        layout: of marked grids, see `place.place`.
+        layout: of marked grids, see `locate.locate`.
         weights: for the corners, as `grid_pose_detection.model.load` takes them; not with `corners`.
         grid_weights: likewise for the grid, ``default`` for what ships; without them the grid is not looked for.
         device: as `model.load` takes it.
@@ -125,38 +125,30 @@ def _rectify(photo: Path, name: str, out: Path, source: Source, settings: _Setti
     found = source.find(inside, image_rgb)
     if not found.keypoints:
         return found.verdict
-    placed = place(found.keypoints, size_wh, layout=settings.layout, size_cm=settings.size_cm or found.size_cm)
-    if isinstance(placed, Verdict):
-        return placed
-    made = replace(to_mapping(placed, inside, size_wh, settings.px_per_cm), maker=maker)
+    located = locate(found.keypoints, size_wh, layout=settings.layout, size_cm=settings.size_cm or found.size_cm)
+    if isinstance(located, Verdict):
+        return located
+    made = replace(to_mapping(located, inside, size_wh, settings.px_per_cm), maker=maker)
     images.write(picture, made.draw(image_rgb), _JPEG_QUALITY)
     mapping.write(kept, made)  # last: what has a mapping is done
     return made.verdict
 
 
-def to_mapping(placed: Placed, photo: str, photo_size_wh: tuple[int, int], px_per_cm: float) -> QuadratMapping:
-    """The mapping of a placed quadrat at a scale.
+def to_mapping(located: Located, photo: str, photo_size_wh: tuple[int, int], px_per_cm: float) -> QuadratMapping:
+    """The mapping of a located quadrat at a scale.
 
     Raises:
         ValueError: the quadrat would have more pixels than a photo may.
     """
-    width, height = geometry.size_for(placed.template.size_cm, px_per_cm)
+    width, height = geometry.size_for(located.template.size_cm, px_per_cm)
     if width * height > images.MAX_PIXELS:
         raise ValueError(
             f"at {px_per_cm:g} px a cm the quadrat has {width} x {height} px, more than {images.MAX_PIXELS}: "
             "choose a smaller --px-per-cm"
         )
-    photo_to_quadrat = np.diag([width, height, 1.0]) @ invert(placed.to_photo)
-    return QuadratMapping(
-        photo,
-        photo_size_wh,
-        (width, height),
-        px_per_cm,
-        photo_to_quadrat,
-        placed.lens,
-        placed.verdict,
-        placed.source,
-    )
+    photo_to_quadrat = np.diag([width, height, 1.0]) @ invert(located.to_photo)
+    facts = located.lens, located.verdict, located.source
+    return QuadratMapping(photo, photo_size_wh, (width, height), px_per_cm, photo_to_quadrat, *facts)
 
 
 def _maker(photo: Path, points: str, settings: _Settings) -> dict[str, Any]:

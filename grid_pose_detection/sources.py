@@ -107,19 +107,13 @@ def from_networks(weights: str | None, grid_weights: str | None, device: str) ->
     if grid_weights:
         wanted.append(("grid", None if grid_weights == "default" else grid_weights))
     predictors = [model.load(given, task=task, device=device) for task, given in wanted]
-    names = [
-        f"{task} {predictor.card.name} {_stamp(given)}"
-        for (task, given), predictor in zip(wanted, predictors, strict=True)
-    ]
-    return FromNetworks(predictors, names)
+    return FromNetworks(predictors, [_stamp(model.find_weights(given, task)) for task, given in wanted])
 
 
-def _stamp(weights: str | None) -> str:
+def _stamp(weights: Path) -> str:
     """Tells two weights of one name apart."""
-    if weights is None or not Path(weights).exists():
-        return weights or "default"
-    stat = Path(weights).stat()
-    return f"{weights} {stat.st_size}-{stat.st_mtime_ns}"
+    stat = weights.stat()
+    return f"{weights.name} {stat.st_size}-{stat.st_mtime_ns}"
 
 
 def _reasons(photo: Annotations) -> tuple[str, ...]:

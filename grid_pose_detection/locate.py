@@ -21,7 +21,7 @@ _AGREE_CELLS = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Placed:
+class Located:
     """The quadrat in its photo.
 
     Attributes:
@@ -49,14 +49,14 @@ class _Known:
     verdict: Verdict
 
 
-def place(
+def locate(
     keypoints: Sequence[Keypoints],
     size_wh: tuple[int, int],
     *,
     layout: str | None = None,
     size_cm: tuple[float, float] | None = None,
-) -> Placed | Verdict:
-    """Place the quadrat.
+) -> Located | Verdict:
+    """Locate the quadrat.
 
     A grid that is ok serves together with the corners where the two agree: many points, and the lens with them. Else
     the corners serve alone, and a doubtful grid only where there are no corners.
@@ -104,24 +104,24 @@ def _sized(layout: Template, size_cm: tuple[float, float] | None) -> Template:
     return replace(layout, size_cm=size_cm) if size_cm else layout
 
 
-def _by_corners(corners: _Known, size_wh: tuple[int, int]) -> Placed:
+def _by_corners(corners: _Known, size_wh: tuple[int, int]) -> Located:
     to_photo = fit_homography(corners.uv, corners.xy_px)[0]
-    return Placed(to_photo, Lens(size_wh), corners.template, corners.verdict, "corners")
+    return Located(to_photo, Lens(size_wh), corners.template, corners.verdict, "corners")
 
 
-def _by_grid(grid: _Known, corners: _Known | None, size_wh: tuple[int, int]) -> Placed:
+def _by_grid(grid: _Known, corners: _Known | None, size_wh: tuple[int, int]) -> Located:
     uv, xy, source = grid.uv, grid.xy_px, "grid"
     if corners is not None and corners.verdict.status == OK:
         uv, xy, source = np.concatenate([uv, corners.uv]), np.concatenate([xy, corners.xy_px]), "grid and corners"
     fitted = lens.fit(uv, xy, size_wh)
-    return Placed(fitted.to_photo, fitted.lens, grid.template, grid.verdict, f"{source}, {len(uv)} points")
+    return Located(fitted.to_photo, fitted.lens, grid.template, grid.verdict, f"{source}, {len(uv)} points")
 
 
-def _cells_apart(placed: Placed, corners_xy_px: Points) -> float:
-    theirs = placed.lens.bend(apply_homography(placed.to_photo, _UNIT_SQUARE))
+def _cells_apart(located: Located, corners_xy_px: Points) -> float:
+    theirs = located.lens.bend(apply_homography(located.to_photo, _UNIT_SQUARE))
     side = float(np.hypot(*(np.roll(theirs, -1, axis=0) - theirs).T).mean())
     off = float(np.hypot(*(theirs - corners_xy_px).T).max())
-    return off / (side * frame_view.cell_share(placed.template))
+    return off / (side * frame_view.cell_share(located.template))
 
 
 # ------------------------------------------------------------------------------------------------ what is known
