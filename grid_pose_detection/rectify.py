@@ -23,8 +23,8 @@ import numpy as np
 from tqdm import tqdm
 
 from grid_pose_detection import annotated, mapping, sources
-from grid_pose_detection.mapping import QuadratMapping
 from grid_pose_detection.locate import Located, locate
+from grid_pose_detection.mapping import QuadratMapping
 from grid_pose_detection.sources import Source
 from quadrat import geometry, images
 from quadrat.formats import shapes_json
