@@ -10,7 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from data_engineering.render.settings import LAYOUTS, Settings, from_dict
+from data_engineering.render.layouts import LAYOUTS
+from data_engineering.render.settings import Settings, from_dict
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=12, help="samples (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     parser.add_argument("--size", type=int, metavar="PX", help="long side of a photo (default: 1280)")
-    parser.add_argument("--layout", choices=LAYOUTS, help="one layout for all")
+    parser.add_argument("--layout", metavar="LAYOUT", help=f"one for all: {', '.join(LAYOUTS)}, or a layout file")
     parser.add_argument("--settings", type=Path, metavar="YAML", help="see settings.py; --size and --layout go before")
     parser.add_argument(
         "--frozen", metavar="SET/TASK", help="a frozen set such as validation-v1/colonies: its count, seed, settings"

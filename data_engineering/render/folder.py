@@ -1,6 +1,6 @@
 """A folder of rendered quadrats: written by all cores, resumed where it stopped, the same bytes for the same seed.
 
-- ``OUT/manifest.json``: renderer version, seed, settings, names
+- ``OUT/manifest.json``: renderer version, seed, settings, names; of layouts from files the sha256
 - ``OUT/photos/NAME.jpg``, ``OUT/clean/NAME.jpg``: with and without strings
 - ``OUT/strings/NAME.png``: 255 where a string is
 - ``OUT/truth/NAME.json``: shapes JSON
@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from data_engineering.render import layouts
 from data_engineering.render.scene import Sample, Shot, render
 from data_engineering.render.settings import VERSION, Settings, to_dict
 from quadrat import images
@@ -67,7 +68,7 @@ def render_folder(
         `out`.
 
     Raises:
-        ValueError: `out` holds samples of another seed, version or settings; no background can be read.
+        ValueError: `out` holds samples of another seed, version, settings or layout file; no background can be read.
     """
     if not 0 <= count <= MOST or seed < 0:
         raise ValueError(f"count is {count} and seed {seed}: expected count 0..{MOST} and seed >= 0")
@@ -81,6 +82,8 @@ def render_folder(
         "backgrounds": [path.name for path in found],
         "unreadable_backgrounds": bad,
     }
+    if files := layouts.digests(job.settings.layouts):
+        manifest["layout_files"] = files
     _check_same(job.out, manifest)
     write_json(job.out / "manifest.json", {**manifest, "samples": []})
     missing = [i for i in range(count) if not is_complete(job.out, job.name(i))]
@@ -145,9 +148,8 @@ def _check_same(out: Path, manifest: dict[str, object]) -> None:
         return
     there = json.loads(path.read_text("utf-8"))
     asked = json.loads(json.dumps(manifest))
-    if differ := [
-        key for key in ("format", "version", "seed", "settings", "backgrounds") if there.get(key) != asked[key]
-    ]:
+    keys = ("format", "version", "seed", "settings", "layout_files", "backgrounds")
+    if differ := [key for key in keys if there.get(key) != asked.get(key)]:
         raise ValueError(
             f"{out} holds samples made with another {' and '.join(differ)}: choose another folder or remove it"
         )

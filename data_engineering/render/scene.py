@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_engineering.render import camera, clutter, depth, frame, light, reef, strings, truth, water
+from data_engineering.render import camera, clutter, depth, frame, layouts, light, reef, strings, truth, water
 from data_engineering.render.camera import View, for_cv2
 from data_engineering.render.settings import VERSION, Settings
-from quadrat import template
 from quadrat.shapes import Annotations
+from quadrat.template import Template
 
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -62,7 +62,7 @@ def render(seed: int, settings: Settings | None = None, background: Picture | No
     streams = np.random.default_rng([VERSION, seed]).spawn(8)
     choose, of_view, of_reef, of_frame, of_strings, of_water, of_clutter, of_light = streams
     layout, kind = _choose(choose, settings)
-    size_cm = template.load(layout).size_cm if layout != "none" else (float(choose.choice(settings.side_cm)),) * 2
+    size_cm = layout.size_cm if layout else (float(choose.choice(settings.side_cm)),) * 2
     view = camera.look(of_view, settings, size_cm)
     below = reef.grow(
         of_reef,
@@ -84,7 +84,7 @@ def render(seed: int, settings: Settings | None = None, background: Picture | No
     meta = {
         "renderer_version": VERSION,
         "seed": seed,
-        "layout": layout,
+        "layout": layout.name if layout else layouts.NONE,
         "frame": kind,
         "size_cm": list(size_cm),
         "cm_to_photo": view.cm_to_photo.tolist(),
@@ -106,23 +106,22 @@ def _pick(rng: np.random.Generator, odds: Mapping[str, float]) -> str:
     return str(rng.choice(names, p=weights / weights.sum()))
 
 
-def _choose(rng: np.random.Generator, settings: Settings) -> tuple[str, str]:
-    layout = _pick(rng, settings.layouts)
-    frames = {k: v for k, v in settings.frames.items() if layout == "none" or k != "none"}
+def _choose(rng: np.random.Generator, settings: Settings) -> tuple[Template | None, str]:
+    layout = layouts.load(_pick(rng, settings.layouts))
+    frames = {k: v for k, v in settings.frames.items() if layout is None or k != "none"}
     return layout, _pick(rng, frames)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Threads:
-    layout: template.Template | None
+    layout: Template | None
     bows: strings.Bows | None
     drawn: strings.Drawn | None  # before hiding
 
 
-def _threads(rng: np.random.Generator, settings: Settings, view: View, layout: str, kind: str) -> _Threads:
-    shown = template.load(layout) if layout != "none" else None
-    bows = strings.hang(rng, shown, settings.sag) if shown else strings.Bows({}, {})
-    return _Threads(shown, bows if shown else None, strings.draw(rng, settings, view, kind, shown, bows))
+def _threads(rng: np.random.Generator, settings: Settings, view: View, layout: Template | None, kind: str) -> _Threads:
+    bows = strings.hang(rng, layout, settings.sag) if layout else strings.Bows({}, {})
+    return _Threads(layout, bows if layout else None, strings.draw(rng, settings, view, kind, layout, bows))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 
+from data_engineering.render.layouts import LAYOUTS, NONE
+from data_engineering.render.layouts import load as load_layout
+
 VERSION = 2
 """Raised with every change that alters rendered pixels or truth: figures name it."""
 
-LAYOUTS = ("none", "grid11x11", "grid9x13")
 FRAMES = ("none", "aluminium", "pvc", "dark", "chain")
 CLUTTER = ("animals", "gear", "tape", "fish", "fin")
 
@@ -27,7 +29,9 @@ class Settings:
     rectified_px: int = 960  # long side of the rectified quadrat
     jpeg_quality: tuple[int, int] = (78, 96)
     # --- the quadrat ---
-    layouts: Mapping[str, float] = field(default_factory=lambda: {"none": 0.35, "grid11x11": 0.4, "grid9x13": 0.25})
+    layouts: Mapping[str, float] = field(  # others by their file (`layouts.load`): "frames/mine.yaml": 1.0
+        default_factory=lambda: {"none": 0.35, "grid11x11": 0.4, "grid9x13": 0.25}
+    )
     frames: Mapping[str, float] = field(  # "none" goes with layout "none" alone: strings hang on something
         default_factory=lambda: {"none": 0.22, "aluminium": 0.28, "pvc": 0.24, "dark": 0.22, "chain": 0.04}
     )
@@ -73,13 +77,14 @@ class Settings:
         _check(0 <= self.sag <= 0.03, "sag", self.sag, "0..0.03")
         for key in (f.name for f in fields(self) if f.name.endswith("_probability")):
             _check(0 <= getattr(self, key) <= 1, key, getattr(self, key), "0..1")
-        for key, known in (("layouts", LAYOUTS), ("frames", FRAMES)):
+        self._check_layouts()
+        for key, known in (("layouts", tuple(self.layouts)), ("frames", FRAMES)):
             odds = getattr(self, key)
             good = set(odds) <= set(known) and sum(odds.values()) > 0 and min(odds.values()) >= 0
             _check(good, key, odds, f"odds >= 0, not all 0, for {', '.join(known)}")
         good = set(self.clutter) <= set(CLUTTER) and all(0 <= p <= 1 for p in self.clutter.values())
         _check(good, "clutter", self.clutter, f"probabilities 0..1 for {', '.join(CLUTTER)}")
-        strung = any(odds > 0 for layout, odds in self.layouts.items() if layout != "none")
+        strung = any(odds > 0 for layout, odds in self.layouts.items() if layout != NONE)
         framed = any(odds > 0 for frame, odds in self.frames.items() if frame != "none")
         _check(framed or not strung, "frames", self.frames, "a frame for the layouts with strings to hang on")
         for key in (
@@ -95,6 +100,14 @@ class Settings:
         ):
             pair = getattr(self, key)
             _check(len(pair) == 2 and 0 <= pair[0] <= pair[1], key, pair, "a pair 0 <= low <= high")
+
+    def _check_layouts(self) -> None:
+        for name in self.layouts:
+            try:
+                load_layout(name)
+            except ValueError as error:
+                expected = f"some of {', '.join(LAYOUTS)}, or layout files: {error}"
+                raise ValueError(f"render setting layouts is {dict(self.layouts)}: expected {expected}") from error
 
 
 def to_dict(settings: Settings) -> dict[str, object]:
