@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 
 
 @contextmanager
@@ -50,6 +50,19 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: object, *, indent: int | None = 1) -> None:
     """Write `value` as JSON; NaN and infinities are refused with a `ValueError`."""
     write_text(path, json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent) + "\n")
+
+
+def distinct_names(paths: Iterable[PurePath]) -> list[str]:
+    """Paths without suffix, to name what is made of each.
+
+    Where two would be the same, the second keeps its suffix, and a number if that is not enough.
+    """
+    names: dict[str, None] = {}
+    for path in paths:
+        choices = [path.with_suffix("").as_posix(), path.as_posix()]
+        choices += [f"{path.as_posix()}-{number}" for number in range(2, len(names) + 3)]
+        names[next(choice for choice in choices if choice not in names)] = None
+    return list(names)
 
 
 def _umask() -> int:

@@ -27,7 +27,11 @@ def write(path: str | Path, photos: Iterable[Annotations], *, polygons: bool = F
 
 
 def to_dict(photos: Iterable[Annotations], *, polygons: bool = False) -> dict[str, Any]:
-    """`photos` as COCO's dictionary; ids count from 1, categories in the order of their names."""
+    """`photos` as COCO's dictionary; ids count from 1, categories in the order of their names.
+
+    Raises:
+        ValueError: keypoints of one label have points of different names, for which COCO has no place.
+    """
     photos = list(photos)
     shapes = [shape for photo in photos for shape in photo.shapes]
     categories = _categories(shapes)
@@ -46,7 +50,10 @@ def to_dict(photos: Iterable[Annotations], *, polygons: bool = False) -> dict[st
 
 
 def _categories(shapes: Sequence[Shape]) -> list[dict[str, Any]]:
-    points = {shape.label: shape.names for shape in shapes if isinstance(shape, Keypoints)}
+    points: dict[str, tuple[str, ...]] = {}
+    for shape in shapes:
+        if isinstance(shape, Keypoints) and points.setdefault(shape.label, shape.names) != shape.names:
+            raise ValueError(f"keypoints {shape.label!r} have points of different names: expected the same in all")
     categories = []
     for identity, label in enumerate(sorted({shape.label for shape in shapes}), 1):
         more = {"keypoints": list(points[label]), "skeleton": []} if label in points else {}

@@ -83,6 +83,20 @@ def test_coco_round_trips(photo, polygons):
     assert_same(photo, coco.from_dict(raw)[0], point_scores=False)
 
 
+def test_coco_keeps_names_and_visibility_of_keypoints():
+    grid = Keypoints("grid", ("a", "c", "b"), [[1, 2], [3, 4], [5, 6]], [VISIBLE, HIDDEN, OCCLUDED], score=0.5)
+    raw = coco.to_dict([Annotations("a.jpg", SIZE, (grid,))])
+    assert raw["categories"][0]["keypoints"] == ["a", "c", "b"]
+    entry = raw["annotations"][0]
+    assert entry["keypoints"] == [1, 2, 2, 0, 0, 0, 5, 6, 1]
+    assert (entry["num_keypoints"], entry["bbox"], entry["score"]) == (2, [1, 2, 4, 4], 0.5)
+    (back,) = coco.from_dict(raw)[0].keypoints
+    assert (back.names, back.visibility.tolist()) == (("a", "c", "b"), [VISIBLE, HIDDEN, OCCLUDED])
+    other = Keypoints("grid", ("a", "b"), [[1, 2], [3, 4]])
+    with pytest.raises(ValueError, match="'grid' have points of different names"):
+        coco.to_dict([Annotations("a.jpg", SIZE, (grid, other))])
+
+
 @given(st.lists(instances(), max_size=3))
 def test_coco_is_what_pycocotools_reads(shapes):
     raw = coco.to_dict([Annotations("a.jpg", SIZE, tuple(shapes))])
@@ -172,6 +186,12 @@ def test_real_cvat_exports_are_read(tmp_path):
     genera = photos_of("recordings/guide_c/exports/task3_cvat-for-images-1.1.zip")
     assert genera[0].instances[0].xyxy_px == (200, 100, 260, 140)
     assert genera[0].instances[0].score == 0.55
+    with zipfile.ZipFile(SHARED / "exports/task_coco-keypoints-1.0.zip") as archive:
+        marked = coco.read(Path(archive.extract("annotations/person_keypoints_default.json", tmp_path)))
+    assert [len(photo.shapes) for photo in marked] == [0, 1]
+    assert marked[1].keypoints[0].names == grid.names
+    assert marked[1].keypoints[0].visibility.tolist() == grid.visibility.tolist()
+    assert marked[1].keypoints[0].xy_px.tolist() == grid.xy_px.tolist()
     with zipfile.ZipFile(SHARED / "exports/task_coco-1.0.zip") as archive:
         entry = coco.read(Path(archive.extract("annotations/instances_default.json", tmp_path)))[0]
     assert [s.area_px for s in entry.instances] == [1991, 300, 875]  # 1993 px2 for the polygon: pixels by their centres
