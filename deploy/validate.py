@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from deploy.serving import labels
+from quadrat import cvat_labels
 
 CVAT_KINDS = ("detector", "interactor", "tracker", "reid")
 RUNTIMES = ("python:3.10", "python:3.11", "python:3.12")
@@ -160,11 +161,20 @@ def _annotations(metadata: Mapping[str, Any]) -> list[str]:
         return []  # not shown to CVAT, which knows four kinds only
     found = _value(annotations, "type", CVAT_KINDS, "metadata.annotations.")
     if annotations.get("type") == "detector":
-        try:
-            labels.parse_spec(annotations.get("spec", ""), "metadata.annotations.spec")
-        except labels.LabelsError as error:
-            found.append(str(error))
+        found += _labels(annotations.get("spec", ""))
     return found
+
+
+def _labels(spec: str) -> list[str]:
+    """CVAT takes a skeleton without points, or with a picture of other points, and can then do nothing with it."""
+    try:
+        offered = labels.parse_spec(spec, "metadata.annotations.spec")
+        for label in offered.values():
+            if label.type == "skeleton":
+                cvat_labels.read_skeleton(label.model_dump(mode="json"))
+    except ValueError as error:
+        return [f"{'' if isinstance(error, labels.LabelsError) else 'metadata.annotations.spec: '}{error}"]
+    return []
 
 
 def _inside_spec(spec: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ import yaml
 from numpy.typing import NDArray
 
 from quadrat.shapes import Shape
+from quadrat.template import Template
 from quadrat.verdict import Judged
 
 UNTRUSTED_NOTE = "Weights trained on rendered quadrats only: check every shape, then train on your own photographs."
@@ -65,6 +66,11 @@ class Predictor(Protocol):
 @runtime_checkable
 class JudgingPredictor(Predictor, Protocol):
     """A predictor that says whether its result is fit to go on with; `predict` gives the same shapes without it."""
+
+    @property
+    def layouts(self) -> Sequence[Template]:
+        """What its points may be of: all have the same label and number of points."""
+        ...
 
     def predict_judged(self, image_rgb: NDArray[np.uint8], *, threshold: float | None = None) -> Judged:
         """As `predict`, with the verdict; no shapes where it is failed."""

@@ -20,12 +20,14 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from deploy.serving.metrics import BUCKETS_S
+from quadrat import verdict
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a timestamp beside every counter, which nobody draws
 
 HOST = "host"
 """What counters give as the function of a request that asked none: health, listings, wrong paths, strangers."""
 _STAGE_PREFIX, _STAGE_SUFFIX = "x-quadrat-", "-seconds"
+_VERDICTS = (verdict.OK, verdict.REVIEW, verdict.FAILED)
 
 
 class Watched(Protocol):
@@ -61,6 +63,9 @@ class HostMetrics:
             "quadrat_stage_seconds", "A stage of an answer, as the function says.", registry, "stage"
         )
         self._shapes = Counter("quadrat_shapes", "Shapes sent to CVAT.", ["function"], registry=registry)
+        self._verdicts = Counter(
+            "quadrat_verdicts", "Answers of corners or a grid, by verdict.", ["function", "verdict"], registry=registry
+        )
         self._bytes_in = Counter("quadrat_request_bytes", "Bytes of bodies read.", ["function"], registry=registry)
         self._bytes_out = Counter("quadrat_response_bytes", "Bytes of bodies sent.", ["function"], registry=registry)
         self._restarts = Counter(
@@ -116,6 +121,8 @@ class HostMetrics:
             if name.lower() == f"{_STAGE_PREFIX}{stage}{_STAGE_SUFFIX}":
                 self._stages.labels(function, stage).observe(_number(value))
         self._shapes.labels(function).inc(_number(headers.get("X-Quadrat-Shapes", "0")))
+        if (told := headers.get("X-Quadrat-Verdict")) in _VERDICTS:
+            self._verdicts.labels(function, told).inc()
 
     def restarted(self, function: str, reason: str) -> None:
         """Count a worker that had to be replaced."""

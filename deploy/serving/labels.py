@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from quadrat import cvat_labels
 from quadrat.predictor import Card
+from quadrat.template import Template
 
 ShapeType = Literal["any", "polygon", "polyline", "rectangle", "ellipse", "points", "mask", "skeleton", "tag", "cuboid"]
+
+
+_CONFIDENCE = {key: cvat_labels.CONFIDENCE[key] for key in ("name", "input_type", "values")}
 
 
 class LabelsError(ValueError):
@@ -107,22 +112,68 @@ def find_function_yaml(folder: Path, env: Mapping[str, str] | None = None) -> Pa
     return Path(named) if named else folder / "function.yaml"
 
 
-def check_against_card(labels: Mapping[str, Label], card: Card, source: str) -> None:
+def check_against_card(labels: Mapping[str, Label], card: Card, source: str, layouts: Sequence[Template] = ()) -> None:
     """Refuse labels that are not exactly those of the weights: CVAT drops shapes of unknown labels without a word.
 
+    Args:
+        labels: what function.yaml offers.
+        card: of the weights.
+        source: what messages call function.yaml.
+        layouts: of a predictor of keypoints: what its points may be of.
+
     Raises:
-        LabelsError: with what either side lacks, and the `spec` that would do.
+        LabelsError: with what either side lacks, and how to get the `spec` that would do.
     """
     missing, foreign = sorted(set(card.labels) - set(labels)), sorted(set(labels) - set(card.labels))
     if missing or foreign:
+        spec = f"to: {spec_for(card)}" if not layouts else "to what `python -m deploy.spec LAYOUT` prints"
         raise LabelsError(
             f"{source} does not offer the labels of the weights {card.name!r}. Only the weights have {missing}; only"
-            f" function.yaml has {foreign}. Use other weights (MODEL_PATH), or set the annotation `spec` to:"
-            f" {spec_for(card)}"
+            f" function.yaml has {foreign}. Use other weights (MODEL_PATH), or set the annotation `spec` {spec}"
         )
+    for layout in layouts:
+        _check_points(labels[layout.label], layout, source)
 
 
-def spec_for(card: Card, shape: str = "polygon") -> str:
-    """The annotation `spec` for weights that find instances: one label a class, each with its confidence 0..100."""
-    confidence = {"name": "confidence", "input_type": "number", "values": ["0", "100", "1"]}
-    return json.dumps([{"name": name, "type": shape, "attributes": [confidence]} for name in card.labels])
+def _check_points(label: Label, layout: Template, source: str) -> None:
+    """Refuse a skeleton whose points are not those of `layout` in its order: CVAT drops points it does not know."""
+    names = tuple(point.name for point in label.sublabels)
+    if label.type == "skeleton" and names == layout.names:
+        return
+    other = next((pair for pair in zip(names, layout.names, strict=False) if pair[0] != pair[1]), None)
+    order = f": point {other[0]!r} stands where {other[1]!r} belongs" if other else ""
+    raise LabelsError(
+        f"{source}: label {label.name!r} is a {label.type} of {len(names)} points, layout {layout.name!r} has"
+        f" {len(layout.names)}{order}. Choose another layout (TEMPLATE) or other weights (MODEL_PATH), or set the"
+        " annotation `spec` to what `python -m deploy.spec LAYOUT` prints for your layout"
+    )
+
+
+def spec_for(card: Card, layouts: Sequence[Template] = (), shape: str = "polygon") -> str:
+    """The annotation `spec` for weights: one label a class, each with its confidence 0..100.
+
+    Args:
+        card: of the weights.
+        layouts: of weights that find keypoints: the label is a skeleton with the points of the first.
+        shape: of weights that find instances: what CVAT keeps them as.
+    """
+    return json.dumps(
+        [skeleton_for(layout) for layout in layouts[:1]] or [_instance(name, shape) for name in card.labels]
+    )
+
+
+def skeleton_for(layout: Template) -> dict[str, Any]:
+    """A skeleton label as it stands in the annotation `spec`: what CVAT reads of a definition, and no more."""
+    made = layout.cvat_label(edges=False)
+    sublabels = [{"name": point["name"], "type": point["type"]} for point in made["sublabels"]]
+    return {
+        "name": made["name"],
+        "type": made["type"],
+        "attributes": [_CONFIDENCE],
+        "sublabels": sublabels,
+        "svg": made["svg"],
+    }
+
+
+def _instance(name: str, shape: str) -> dict[str, Any]:
+    return {"name": name, "type": shape, "attributes": [_CONFIDENCE]}

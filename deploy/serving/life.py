@@ -9,18 +9,20 @@ import json
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from deploy.serving import encode, labels, request
+from deploy.serving import encode, labels, request, verdicts
 from deploy.serving.metrics import Metrics
 from deploy.serving.settings import Settings
-from quadrat.predictor import Predictor
+from quadrat.predictor import JudgingPredictor, Predictor
+from quadrat.shapes import Shape
 
 Load = Callable[[Settings], Predictor]
 
@@ -35,6 +37,7 @@ class Reply:
         request_id: as the caller or Nuclio gave it, else made up.
         stages_s: seconds a stage took, in order.
         shapes: how many shapes the body holds.
+        told: headers with what the predictor says of its result, see `verdicts`.
     """
 
     request_id: str
@@ -42,6 +45,7 @@ class Reply:
     body: str = "[]"
     shapes: int = 0
     headers: dict[str, str] = field(default_factory=dict)
+    told: dict[str, str] = field(default_factory=dict)
     stages_s: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -55,7 +59,7 @@ class Reply:
 
     def fail(self, status: int, code: str, message: str) -> None:
         """Turn into the JSON error that all of the house uses."""
-        self.status, self.shapes = status, 0
+        self.status, self.shapes, self.told = status, 0, {}
         self.body = json.dumps({"error": {"code": code, "message": message}})
 
 
@@ -83,7 +87,7 @@ class Function:
             asked = request.parse(body)
             image_rgb = request.decode_image(asked.image)
         with reply.stage("predict"):
-            shapes = self.predictor.predict(image_rgb, threshold=asked.threshold)
+            shapes, reply.told = self._predict(image_rgb, asked.threshold)
         with reply.stage("encode"):
             height, width = image_rgb.shape[:2]
             answer = encode.encode(
@@ -91,6 +95,12 @@ class Function:
             )
             reply.body, reply.shapes = answer.to_json(), len(answer.shapes)
         return answer.refused
+
+    def _predict(self, image_rgb: NDArray[np.uint8], threshold: float | None) -> tuple[Sequence[Shape], dict[str, str]]:
+        if not isinstance(self.predictor, JudgingPredictor):
+            return self.predictor.predict(image_rgb, threshold=threshold), {}
+        judged = self.predictor.predict_judged(image_rgb, threshold=threshold)
+        return judged.shapes, verdicts.headers(judged, threshold)
 
 
 def setup(context: Any, load: Load, folder: Path) -> None:
@@ -110,7 +120,8 @@ def setup(context: Any, load: Load, folder: Path) -> None:
     path = labels.find_function_yaml(folder)
     offered = labels.read_labels(path)
     predictor = load(settings)
-    labels.check_against_card(offered, predictor.card, path.name)
+    layouts = predictor.layouts if isinstance(predictor, JudgingPredictor) else ()
+    labels.check_against_card(offered, predictor.card, path.name, layouts)
     predictor.predict(np.zeros((_WARM_UP_PX, _WARM_UP_PX, 3), np.uint8))
     context.user_data.function = Function(predictor, settings, offered)
     seconds = round(time.perf_counter() - start, 3)
@@ -148,11 +159,13 @@ def _record(context: Any, function: Function, reply: Reply) -> None:
         "X-Quadrat-Shapes": str(reply.shapes),
         **{f"X-Quadrat-{name.title()}-Seconds": f"{seconds:.3f}" for name, seconds in reply.stages_s.items()},
         **({"X-Quadrat-Note": _ascii(card.note)} if card.note else {}),
+        **{name: _ascii(text) for name, text in reply.told.items()},
     }
-    function.metrics.count(reply.status, reply.shapes, reply.stages_s)
+    verdict = reply.told.get(verdicts.VERDICT)
+    function.metrics.count(reply.status, reply.shapes, reply.stages_s, verdict)
     stages_ms = {f"{name}_ms": round(seconds * 1000, 1) for name, seconds in reply.stages_s.items()}
     facts = {"request": reply.request_id, "status": reply.status, "shapes": reply.shapes, **stages_ms}
-    context.logger.info_with("answered", **facts)
+    context.logger.info_with("answered", **facts, **({"verdict": verdict} if verdict else {}))
 
 
 def _request_id(event: Any) -> str:

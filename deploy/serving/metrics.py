@@ -16,6 +16,12 @@ class Metrics:
             "quadrat_function_answers", "Answers given, by HTTP status.", ["status"], registry=self._registry
         )
         self._shapes = Counter("quadrat_function_shapes", "Shapes sent to CVAT.", registry=self._registry)
+        self._verdicts = Counter(
+            "quadrat_function_verdicts",
+            "Answers of corners or a grid, by verdict.",
+            ["verdict"],
+            registry=self._registry,
+        )
         self._seconds = Histogram(
             "quadrat_function_stage_seconds",
             "Seconds a stage of an answer took.",
@@ -24,10 +30,19 @@ class Metrics:
             buckets=BUCKETS_S,
         )
 
-    def count(self, status: int, shapes: int, stages_s: dict[str, float]) -> None:
-        """Count one answer and time its stages."""
+    def count(self, status: int, shapes: int, stages_s: dict[str, float], verdict: str | None = None) -> None:
+        """Count one answer and time its stages.
+
+        Args:
+            status: of HTTP.
+            shapes: sent to CVAT.
+            stages_s: seconds by stage.
+            verdict: of a predictor that judges its result, see `quadrat.verdict`.
+        """
         self._answers.labels(str(status)).inc()
         self._shapes.inc(shapes)
+        if verdict is not None:
+            self._verdicts.labels(verdict).inc()
         for stage, seconds in stages_s.items():
             self._seconds.labels(stage).observe(seconds)
 

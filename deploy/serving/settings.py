@@ -28,6 +28,10 @@ class Settings:
         iou: overlap above which two boxes are one colony, 0..1 (``IOU_THRESHOLD``).
         polygons: answer polygons rather than masks (``CONVERT_TO_POLYLINE``).
         tile_px: side of the windows that a large photo is cut into; 0 takes it whole (``TILE_SIZE``).
+        template: layout of a quadrat's points: ``auto``, a built-in name or a file (``TEMPLATE``).
+        max_cost: farthest that a point may lie from its place in the lattice, in cells, above 0 to 1 (``MAX_COST``).
+        use_template_matching: match points to the layout rather than take the network's order as it is
+            (``USE_TEMPLATE_MATCHING``).
         device: where the model runs, as torch names it (``DEVICE``).
         precision: ``f32``, or ``bf16`` where runtime and processor have it (``PRECISION``).
     """
@@ -37,6 +41,9 @@ class Settings:
     iou: float = 0.5
     polygons: bool = True
     tile_px: int = 0
+    template: str = "auto"
+    max_cost: float = 0.35
+    use_template_matching: bool = True
     device: str = "cpu"
     precision: str = "f32"
 
@@ -54,6 +61,9 @@ class Settings:
             iou=reader.get("IOU_THRESHOLD", _fraction, default.iou),
             polygons=reader.get("CONVERT_TO_POLYLINE", _truth, default.polygons),
             tile_px=reader.get("TILE_SIZE", _tile, default.tile_px),
+            template=reader.get("TEMPLATE", str, default.template),
+            max_cost=reader.get("MAX_COST", _cost, default.max_cost),
+            use_template_matching=reader.get("USE_TEMPLATE_MATCHING", _truth, default.use_template_matching),
             device=reader.get("DEVICE", str, default.device),
             precision=reader.get("PRECISION", _precision, default.precision),
         )
@@ -81,13 +91,24 @@ class _Reader:
 
 
 def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
+    value = _number(text)
     if not 0 <= value <= 1:  # false for NaN too
         raise ValueError("a number 0..1, such as 0.25")
     return value
+
+
+def _cost(text: str) -> float:
+    value = _number(text)
+    if not 0 < value <= 1:
+        raise ValueError("a number above 0 and up to 1, in cells of the grid, such as 0.35")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return -1.0
 
 
 def _truth(text: str) -> bool:

@@ -16,10 +16,13 @@ def test_every_variable_is_read():
         "IOU_THRESHOLD": "1",
         "CONVERT_TO_POLYLINE": "False",
         "TILE_SIZE": "1024",
+        "TEMPLATE": "grid9x13",
+        "MAX_COST": "0.2",
+        "USE_TEMPLATE_MATCHING": "no",
         "DEVICE": "cuda:0",
         "PRECISION": "BF16",
     }
-    assert Settings.from_env(env) == Settings("a.pt", 0.1, 1.0, False, 1024, "cuda:0", "bf16")
+    assert Settings.from_env(env) == Settings("a.pt", 0.1, 1.0, False, 1024, "grid9x13", 0.2, False, "cuda:0", "bf16")
 
 
 @pytest.mark.parametrize(
@@ -33,6 +36,11 @@ def test_every_variable_is_read():
         ("TILE_SIZE", "7"),
         ("TILE_SIZE", "1e3"),
         ("PRECISION", "int4"),
+        ("MAX_COST", "0"),
+        ("MAX_COST", "1.01"),
+        ("MAX_COST", "nan"),
+        ("MAX_COST", "wide"),
+        ("USE_TEMPLATE_MATCHING", "perhaps"),
     ],
 )
 def test_a_wrong_value_is_named(name, value):

@@ -70,6 +70,12 @@ def change(raw, path, value):
         ("metadata/annotations/type", "inpainter", "detector or interactor"),
         ("metadata/annotations/min_pos_points", 1, "map of texts"),
         ("metadata/annotations/spec", "[]", "at least one label"),
+        ("metadata/annotations/spec", '[{"name": "grid", "type": "skeleton"}]', "'grid' has no sublabels"),
+        (
+            "metadata/annotations/spec",
+            '[{"name": "grid", "type": "skeleton", "sublabels": [{"name": "1"}], "svg": ""}]',
+            "spec: skeleton 'grid' has 1 sublabels but 0 circles",
+        ),
         ("metadata/tags", {}, "metadata.tags"),
         ("apiVersion", "v1", "nuclio.io/v1"),
         ("kind", None, "kind: is missing"),

@@ -3,12 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from quadrat import template
 from quadrat.predictor import Card, JudgingPredictor, read_card, write_card
 from quadrat.verdict import FAILED, Judged, Verdict
 
 
 class Judging:
     card = Card("judging", "keypoints", ("quadrat_corner",), layouts=("corners",))
+    layouts = (template.load("corners"),)
 
     def predict(self, image_rgb, *, threshold=None):
         return self.predict_judged(image_rgb, threshold=threshold).shapes
