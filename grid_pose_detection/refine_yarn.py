@@ -75,12 +75,12 @@ def middle(profiles: Profiles, path: NDArray[np.int64], seen: Mask, margin: int)
     white = (aligned - mean) @ root.T
     cov = np.einsum("mti,mtj->tij", white - white.mean(0), white - white.mean(0)) / len(white) + 0.01 * np.eye(3)
     divergence = np.trace(cov, axis1=1, axis2=2) + (white.mean(0) ** 2).sum(1) - 3 - np.linalg.slogdet(cov)[1]
-    level = SHARE * divergence[margin - 1 : margin + 2].max()
+    level = _SHARE * divergence[margin - 1 : margin + 2].max()
     sides = [_falls_to(side, level) for side in (divergence[margin::-1], divergence[margin:])]
     return 0.0 if None in sides else (sides[1] - sides[0]) / 2
 
 
-SHARE = 0.35
+_SHARE = 0.2
 
 
 def _falls_to(values: NDArray, level: float) -> float | None:
