@@ -119,7 +119,7 @@ class Tally:
             order = order[scores[order, kind] >= LOWEST]
             guesses = np.zeros(len(order), _GUESS)
             guesses["score"], guesses["kind"] = scores[order, kind], kind
-            guesses["right"] = _match(ious[kind_t == kind][:, order])[0]
+            guesses["right"] = matched(ious[kind_t == kind][:, order])[0]
             self._guesses.append(guesses)
         self._found.append(_found(predicted, kind_p, kind_t, ious))
         np.add.at(self.support, kind_t, 1)
@@ -135,7 +135,7 @@ class Tally:
         """The curves of each class that has a true instance."""
         rows = _joined(self._guesses, _GUESS)
         return {
-            label: _curves(rows["score"][own := rows["kind"] == kind], rows["right"][own], int(self.support[kind]))
+            label: curves(rows["score"][own := rows["kind"] == kind], rows["right"][own], int(self.support[kind]))
             for kind, label in enumerate(self.labels)
             if self.support[kind]
         }
@@ -143,7 +143,7 @@ class Tally:
     def any_label(self) -> Curves:
         """The curves when all classes count as one."""
         rows = _joined(self._found, _FOUND)
-        return _curves(rows["score"], rows["right"], int(self.support.sum()))
+        return curves(rows["score"], rows["right"], int(self.support.sum()))
 
     def confusion(self, confidence: float) -> NDArray[np.int64]:
         """Which class is taken for which, masks matched at IoU 0.5 whatever their class, best score first.
@@ -176,7 +176,7 @@ def _found(
     predicted: Sequence[Instance], kind_p: NDArray[np.int16], kind_t: NDArray[np.int16], ious: Floats
 ) -> NDArray[np.void]:
     order = _falling(np.array([instance.score for instance in predicted]))
-    right, met = _match(ious[:, order])
+    right, met = matched(ious[:, order])
     rows = np.zeros(len(predicted), _FOUND)
     rows["score"] = [predicted[place].score for place in order]
     rows["kind"], rows["right"] = kind_p[order], right
@@ -208,7 +208,7 @@ def best_confidence(curves: Sequence[Curves]) -> int:
 # ---------------------------------------------------------------------------------------------- one photo
 
 
-def _match(ious: Floats) -> tuple[Flags, NDArray[np.int64]]:
+def matched(ious: Floats) -> tuple[Flags, NDArray[np.int64]]:
     """Give each prediction, best score first, the free true instance that it overlaps most.
 
     Args:
@@ -248,8 +248,14 @@ def _boxes(instances: Sequence[Instance]) -> Floats:
 # ---------------------------------------------------------------------------------------------- all photos
 
 
-def _curves(scores: NDArray[np.float32], right: Flags, support: int) -> Curves:
-    """Of one class: scores ``[N]``, falling, and bool ``[N, 10]``."""
+def curves(scores: NDArray[np.float32], right: Flags, support: int) -> Curves:
+    """The curves of one class.
+
+    Args:
+        scores: ``[N]``, falling: of all predictions.
+        right: bool ``[N, 10]``: which of them are right at each of `IOUS`.
+        support: number of true instances.
+    """
     found = right.cumsum(0)  # [N, 10]
     counts = np.arange(1, len(scores) + 1)[:, None]
     at_recall = _at_recalls(found / max(support, 1), found / counts)

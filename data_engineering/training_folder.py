@@ -27,6 +27,7 @@ SPLITS = ("train", "val", "test")
 Sample = tuple[Path, Callable[[], Annotations]]
 Encode = Callable[[Annotations], tuple[bytes, "Counter[str]"]]
 """The label file of a photo, and how many objects of which kind it holds."""
+Keep = Callable[[Annotations], Annotations]
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ def make(
     *,
     overwrite: bool = False,
     suffix: str = ".txt",
+    truth: Keep | None = None,
 ) -> None:
     """Write ``images/{split}/NAME.*`` and ``labels/{split}/NAME{suffix}``, then what `finish` adds.
 
@@ -122,6 +124,8 @@ def make(
         finish: gets the folder before it has its name, and the tally.
         overwrite: replace `out` if it is there.
         suffix: of the label files.
+        truth: keeps of a photo's annotations what label files do not say but an evaluation must know; it lies in
+            ``truth/{split}/NAME.json`` as shapes JSON.
 
     Raises:
         ValueError: no photo for training or for validation.
@@ -138,7 +142,7 @@ def make(
                 (draft / kind / each).mkdir(parents=True)
         taken: set[str] = set()
         for photo, load in samples:
-            _add(draft, photo, load, split, encode, tally, taken, suffix)
+            _add(draft, photo, load, split, encode, tally, taken, suffix, truth)
         if not split.only:
             _check_can_train(tally)
         finish(draft, tally)
@@ -156,6 +160,7 @@ def _add(
     tally: Tally,
     taken: set[str],
     suffix: str,
+    truth: Keep | None,
 ) -> None:
     try:
         annotations = load()
@@ -171,6 +176,8 @@ def _add(
     taken.add(stem)
     link(photo.resolve(), draft / "images" / place / f"{stem}{photo.suffix.lower()}")
     files.write_bytes(draft / "labels" / place / f"{stem}{suffix}", content)
+    if truth:
+        shapes_json.write(draft / "truth" / place / f"{stem}.json", truth(annotations))
     tally.photos[place] += 1
     tally.objects.update(objects)
 

@@ -14,6 +14,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,8 +97,13 @@ def main(
                 (draft / _file_name(name)).write_bytes(Path(name).read_bytes())
         prepared.write(draft, manifest, known)
 
-    training_folder.make(out, source, split, encode, finish, overwrite=overwrite)
+    training_folder.make(out, source, split, encode, finish, overwrite=overwrite, truth=_points_alone)
     return prepared.read(out)
+
+
+def _points_alone(annotations: Annotations) -> Annotations:
+    """What `evaluate` asks: every point, also those that no label file has."""
+    return replace(annotations, shapes=annotations.keypoints)
 
 
 def _file_name(layout: str | Path) -> str:
