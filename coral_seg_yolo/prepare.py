@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from coral_seg_yolo import folder as prepared
@@ -26,7 +27,7 @@ MOST_POINTS = 900  # ultralytics resamples a ring to 1000 points and keeps those
 def main(
     out: Path,
     *,
-    rendered: Path | None = None,
+    rendered: Path | Sequence[Path] | None = None,
     fiftyone: str | None = None,
     level: str = "genus",
     rectified: bool = False,
@@ -40,7 +41,7 @@ def main(
 
     Args:
         out: the folder to make.
-        rendered: a folder of `data_engineering.render`; or
+        rendered: a folder of `data_engineering.render`, or several; or
         fiftyone: the name of a FiftyOne dataset.
         level: taxonomy level of the labels.
         rectified: take the rectified photos of a rendered folder.

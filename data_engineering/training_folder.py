@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import os
 import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,12 +36,12 @@ class Source:
     """Where photos and labels come from, exactly one of both.
 
     Attributes:
-        rendered: a folder of `data_engineering.render`; or
+        rendered: a folder of `data_engineering.render`, or several; or
         fiftyone: the name of a FiftyOne dataset.
         rectified: take the rectified photos of a rendered folder.
     """
 
-    rendered: Path | None = None
+    rendered: Path | Sequence[Path] | None = None
     fiftyone: str | None = None
     rectified: bool = False
 
@@ -55,7 +56,10 @@ class Source:
 
     def samples(self) -> Iterator[Sample]:
         """Every photo with what gives its labels, behind a progress bar."""
-        return _rendered(self.rendered, self.rectified) if self.rendered else _fiftyone(str(self.fiftyone))
+        if self.rendered is None:
+            return _fiftyone(str(self.fiftyone))
+        folders = [self.rendered] if isinstance(self.rendered, Path) else self.rendered
+        return itertools.chain.from_iterable(_rendered(folder, self.rectified) for folder in folders)
 
 
 @dataclass(frozen=True)
@@ -264,7 +268,7 @@ def _fiftyone(name: str) -> Iterator[Sample]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that every `prepare` takes."""
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--rendered", type=Path, metavar="DIR", help="folder of data_engineering.render")
+    source.add_argument("--rendered", type=Path, nargs="+", metavar="DIR", help="folders of data_engineering.render")
     source.add_argument("--fiftyone", metavar="NAME", help="FiftyOne dataset; its tags train, val, test are obeyed")
     parser.add_argument("--out", type=Path, required=True, help="the folder to make")
     parser.add_argument("--rectified", action="store_true", help="the rectified photos of a rendered folder")

@@ -5,7 +5,8 @@
     python -m grid_pose_detection.prepare --fiftyone reef --out data/mine --layouts frame.yaml --formulation pose
 
 Of a corner that something covers the place is known and learnt; of a covered crossing there is nothing to see, so that
-it is no object among the ``points``. Photos without a quadrat of these layouts teach what is none.
+it is no object among the ``points``. Where a layout has no points on its frame, the ends of its strings there are
+objects all the same: they tell where the lattice begins. Photos without a quadrat of these layouts teach what is none.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from scipy.spatial import cKDTree
 
 from grid_pose_detection import folder as prepared
 from quadrat import template
+from quadrat.homography import apply_homography, fit_homography
 from quadrat.predictor import UNTRUSTED_NOTE
 from quadrat.shapes import HIDDEN, OCCLUDED, VISIBLE, Annotations, Keypoints
 from quadrat.template import Template
@@ -36,7 +38,7 @@ def main(
     *,
     layouts: Sequence[str | Path],
     formulation: str = "points",
-    rendered: Path | None = None,
+    rendered: Path | Sequence[Path] | None = None,
     fiftyone: str | None = None,
     rectified: bool = False,
     val: float = 0.15,
@@ -51,7 +53,7 @@ def main(
         out: the folder to make.
         layouts: built-in names or files (`quadrat.template.load`), all of one label and number of points.
         formulation: ``points``: each point an object; ``pose``: each quadrat one.
-        rendered: a folder of `data_engineering.render`; or
+        rendered: a folder of `data_engineering.render`, or several; or
         fiftyone: the name of a FiftyOne dataset.
         rectified: take the rectified photos of a rendered folder.
         val: share of photos for validation, 0..1.
@@ -121,9 +123,8 @@ def _load(layouts: Sequence[str | Path]) -> list[Template]:
 def _classes(known: Sequence[Template], formulation: str) -> tuple[str, ...]:
     if formulation == "pose":
         return tuple(layout.name for layout in known)
-    order = (prepared.CORNER, prepared.CROSSING, prepared.END)
-    found = {str(kind) for layout in known for kind in prepared.kinds_of(layout)}
-    return tuple(kind for kind in order if kind in found)
+    corners = any(prepared.CORNER in prepared.kinds_of(layout) for layout in known)
+    return (prepared.CORNER,) if corners else (prepared.CROSSING, prepared.END)
 
 
 def layout_of(quadrat: Keypoints, known: Sequence[Template]) -> Template | None:
@@ -140,8 +141,6 @@ def layout_of(quadrat: Keypoints, known: Sequence[Template]) -> Template | None:
 
 def _misfit(quadrat: Keypoints, layout: Template) -> float:
     """Median distance in px of the points from the layout laid over them by a homography."""
-    from quadrat.homography import apply_homography, fit_homography
-
     seen = np.asarray(quadrat.visibility) != HIDDEN
     if np.count_nonzero(seen) < 4:
         return np.inf
@@ -171,8 +170,49 @@ def _point_lines(quadrat: Keypoints, layout: Template, size_wh: NDArray[np.int64
         return []
     step = cKDTree(xy[placed]).query(xy, 2)[0][:, 1] if not corners else _shortest_side(xy)
     side = step * (BOX_OF_SIDE if corners else BOX_OF_CELL)
-    boxes = np.concatenate([xy / size_wh, side[:, None] / size_wh], axis=1)  # not cut at the border: the centre counts
-    return [(str(kinds[k]), boxes[k]) for k in np.flatnonzero(inside)]
+    rows = [(str(kinds[k]), _box(xy[k], side[k], size_wh)) for k in np.flatnonzero(inside)]
+    if not corners and prepared.END not in kinds:
+        ends, last = ends_on_frame(quadrat, layout)
+        there = ((ends >= 0) & (ends <= size_wh)).all(1) & inside[last]
+        rows += [(prepared.END, _box(ends[k], side[last[k]], size_wh)) for k in np.flatnonzero(there)]
+    return rows
+
+
+def _box(xy: NDArray[np.float64], side: float, size_wh: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Centre, width and height; not cut at the photo's border, since the centre counts."""
+    return np.concatenate([xy / size_wh, side / size_wh])
+
+
+def ends_on_frame(quadrat: Keypoints, layout: Template) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Where the strings of a layout whose points all lie inside the frame meet the frame.
+
+    They are no points of the layout, but look like those that are in others, and tell where the frame is. A string is
+    taken on through its points: as straight as the homography of the layout leaves it, and bowed as its points are.
+
+    Returns:
+        float64 ``[E, 2]`` px, and int64 ``[E]``: the point next to each on its string.
+    """
+    seen = np.asarray(quadrat.visibility) != HIDDEN
+    try:
+        flat, _ = fit_homography(layout.uv[seen], quadrat.xy_px[seen])
+    except ValueError:
+        return np.zeros((0, 2)), np.zeros(0, np.int64)
+    off = quadrat.xy_px - apply_homography(flat, layout.uv)
+    ends, last = [], []
+    for axis in (0, 1):  # strings across run along u and share a row; strings down run along v and share a column
+        rank = layout.lattice_rc[:, axis]
+        for string in np.unique(rank):
+            on = np.flatnonzero((rank == string) & seen)
+            if len(on) < 4:
+                continue
+            way = layout.uv[on, axis]
+            bow = np.polyfit(way, off[on], 2)
+            for border, nearest in ((0.0, on[way.argmin()]), (1.0, on[way.argmax()])):
+                uv = layout.uv[nearest].copy()
+                uv[axis] = border
+                ends.append(apply_homography(flat, uv[None])[0] + bow[0] * border**2 + bow[1] * border + bow[2])
+                last.append(nearest)
+    return np.array(ends).reshape(-1, 2), np.array(last, np.int64)
 
 
 def _shortest_side(xy: NDArray[np.float64]) -> NDArray[np.float64]:

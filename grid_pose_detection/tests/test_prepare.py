@@ -9,6 +9,7 @@ import yaml
 from grid_pose_detection import folder, prepare
 from quadrat import images, template
 from quadrat.formats import shapes_json
+from quadrat.homography import apply_homography
 from quadrat.shapes import HIDDEN, OCCLUDED, VISIBLE, Annotations, Keypoints
 
 SIDE = 128
@@ -54,8 +55,33 @@ def test_points_of_a_grid_are_crossings_and_ends_of_their_size(rendered: Path, t
     first = template.load("grid11x11").uv[0]
     np.testing.assert_allclose(rows[0, 1:3] * SIDE, 24 + 80 * first, atol=1e-3)
     np.testing.assert_allclose(rows[0, 3:] * SIDE, prepare.BOX_OF_CELL * 8, atol=1e-3)
-    assert not (read_rows(tmp_path / "d", "reef_2024_q1")[:, 0] == 1).any()  # nothing of 9 x 13 lies on the frame
+    others = read_rows(tmp_path / "d", "reef_2024_q1")
+    assert len(others) == 115 + 2 * (9 + 13) - 1  # the end next to the covered point is left out
+    ends = others[others[:, 0] == 1, 1:3] * SIDE
+    assert (np.isclose(ends, 24, atol=0.01) | np.isclose(ends, 104, atol=0.01)).any(1).all()
     assert (tmp_path / "d" / "labels" / "val" / "reef_2024_q4.txt").read_text() == ""
+
+
+def test_strings_of_a_layout_inside_its_frame_end_on_the_frame() -> None:
+    layout = template.load("grid9x13")
+    turned = np.array([[1.2, 0.1, 30], [-0.2, 1.1, 80], [2e-4, 6e-4, 1]])
+
+    def photo(uv: np.ndarray) -> np.ndarray:
+        bowed = uv + 0.01 * np.sin(np.pi * uv[:, ::-1])
+        return apply_homography(turned, 300 * bowed)
+
+    seen = np.full(117, VISIBLE)
+    seen[0] = HIDDEN
+    ends, last = prepare.ends_on_frame(Keypoints("grid", layout.names, photo(layout.uv), seen), layout)
+    wanted = layout.uv[last]
+    step = 1 / (np.array(layout.lattice_shape)[::-1] + 1)
+    cut = (wanted < 1.5 * step) | (wanted > 1 - 1.5 * step)
+    assert cut.any(1).all()
+    assert len(ends) == 2 * (9 + 13)
+    cell = np.linalg.norm(photo(layout.uv[1:2]) - photo(layout.uv[2:3]))
+    for end, near in zip(ends, wanted, strict=True):
+        places = np.stack([np.array(uv) for uv in ((0, near[1]), (1, near[1]), (near[0], 0), (near[0], 1))])
+        assert np.linalg.norm(photo(places) - end, axis=1).min() < 0.06 * cell
 
 
 def test_a_covered_corner_is_learnt_and_one_outside_the_photo_is_not(rendered: Path, tmp_path: Path) -> None:
