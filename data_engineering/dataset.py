@@ -5,7 +5,7 @@ How a shape looks there, and where the database lies, is said in `data_engineeri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,29 @@ def attach(
     dataset.info.pop(_unfinished(field), None)
     _set_up_app(dataset, field)
     return filled
+
+
+def set_facts(name: str, field: str, facts: Mapping[Path, Mapping[str, object]]) -> None:
+    """Put facts about the predictions of `field` beside them: number, text or truth value in ``<field>_<fact>``.
+
+    Args:
+        name: of the dataset.
+        field: of the predictions.
+        facts: of each photo; `None` leaves a photo without.
+
+    Raises:
+        DatasetError: no such dataset, or a photo that it does not have.
+    """
+    dataset = load(name)
+    photos = Photos(dataset.values("filepath"))
+    for photo, known in facts.items():
+        try:
+            sample = dataset[photos.find(photo)]
+        except MatchError as error:
+            raise DatasetError(f"dataset {name!r}: {error}") from error
+        for fact, value in known.items():
+            sample[f"{field}_{fact}"] = value
+        sample.save()
 
 
 def _prepare_field(dataset: fo.Dataset, field: str, overwrite: bool, source: str) -> None:

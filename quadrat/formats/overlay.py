@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from quadrat import cvat_labels, masks
+from quadrat import cvat_labels, masks, template
 from quadrat.shapes import HIDDEN, VISIBLE, Instance, Keypoints, Shape
 
 Rgb = NDArray[np.uint8]
 
 _PAPER, _INK, _FAINT = (250, 250, 248), (28, 32, 36), (110, 118, 124)
+_SEEN, _PUT, _STRING = (255, 214, 10), (255, 110, 80), (120, 225, 255)
+_FAR = 30_000  # px beyond which OpenCV draws nothing sensible
 
 
 def colour_rgb(label: str) -> tuple[int, int, int]:
@@ -25,7 +27,10 @@ def colour_rgb(label: str) -> tuple[int, int, int]:
 
 
 def draw(image_rgb: Rgb, shapes: Sequence[Shape], *, title: str = "", note: str = "", long_side: int = 1600) -> Rgb:
-    """Draw shapes over a photo, with a legend that counts them and their share of the photo.
+    """Draw shapes over a photo, with a legend that counts them, their share of the photo, and points that were seen.
+
+    Points are numbered, and joined where their layout is a built-in one: dots where they were seen, rings where they
+    were put because something covers them.
 
     Args:
         image_rgb: uint8 ``[H, W, 3]``.
@@ -45,10 +50,14 @@ def draw(image_rgb: Rgb, shapes: Sequence[Shape], *, title: str = "", note: str 
             _draw_instance(canvas, shape, scale, thick, covered[shape.label])
     for shape in shapes:
         if isinstance(shape, Keypoints):
-            _draw_keypoints(canvas, shape, scale, thick)
-    shares = {label: float(mask.mean()) for label, mask in covered.items()}
+            _draw_keypoints(canvas, shape, scale)
+    facts = {label: f"{mask.mean():.1%}" for label, mask in covered.items()}
+    for shape in shapes:
+        if isinstance(shape, Keypoints):
+            seen = np.count_nonzero(np.asarray(shape.visibility) == VISIBLE)
+            facts[shape.label] = f"{seen} of {len(shape.names)} seen"
     counts = Counter(shape.label for shape in shapes)
-    return _with_note(_with_legend(canvas, counts, shares, title), note)
+    return _with_note(_with_legend(canvas, counts, facts, title), note)
 
 
 def contact_sheet(pictures: Sequence[Rgb], *, columns: int = 3, cell_px: int = 640, note: str = "") -> Rgb:
@@ -104,22 +113,63 @@ def _to_pixel_centres(ring: masks.Ring) -> NDArray[np.int32]:
     return np.rint(ring - 0.5).astype(np.int32)
 
 
-def _draw_keypoints(canvas: Rgb, shape: Keypoints, scale: float, thick: int) -> None:
-    seen = np.asarray(shape.visibility)
-    few = len(shape.names) <= 8
-    for name, xy, visible in zip(shape.names, shape.xy_px * scale - 0.5, seen, strict=True):
-        if visible == HIDDEN:
-            continue
-        at = (round(float(xy[0])), round(float(xy[1])))
-        colour = (255, 210, 0) if visible == VISIBLE else (255, 90, 60)
-        cv2.circle(canvas, at, 3 * thick, (0, 0, 0), thick + 2, cv2.LINE_AA)
-        cv2.circle(canvas, at, 3 * thick, colour, thick, cv2.LINE_AA)
-        size = 0.45 * thick * (2 if few else 0.8)
-        for ink, width in (((0, 0, 0), thick + 2), (colour, thick)):
-            cv2.putText(canvas, name, (at[0] + 5, at[1] - 5), cv2.FONT_HERSHEY_SIMPLEX, size, ink, width, cv2.LINE_AA)
+def _draw_keypoints(canvas: Rgb, shape: Keypoints, scale: float) -> None:
+    """Lines between neighbours, a dot at every point that was seen, a ring where one was put, and their names."""
+    seen, xy = np.asarray(shape.visibility), shape.xy_px * scale - 0.5
+    placed = seen != HIDDEN
+    if not placed.any():
+        return
+    places = np.rint(np.clip(xy, -_FAR, _FAR)).astype(int).tolist()
+    unit = _spacing(xy[placed], max(canvas.shape[:2]))
+    thin = 1 + (unit > 70)
+    for start, end in _neighbours(shape):
+        if placed[start] and placed[end]:
+            cv2.line(canvas, places[start], places[end], _STRING, thin, cv2.LINE_AA)
+    radius = round(min(max(3.0, unit / 14), 9.0))
+    for at, visible in zip(places, seen, strict=True):
+        if visible == VISIBLE:
+            cv2.circle(canvas, at, radius + 1, (0, 0, 0), -1, cv2.LINE_AA)
+            cv2.circle(canvas, at, radius, _SEEN, -1, cv2.LINE_AA)
+        elif visible != HIDDEN:
+            cv2.circle(canvas, at, radius + 1, (0, 0, 0), thin + 3, cv2.LINE_AA)
+            cv2.circle(canvas, at, radius + 1, _PUT, thin + 1, cv2.LINE_AA)
+    _write_names(canvas, shape.names, places, seen, unit, radius)
 
 
-def _with_legend(canvas: Rgb, counts: Counter[str], shares: Mapping[str, float], title: str) -> Rgb:
+def _write_names(
+    canvas: Rgb, names: Sequence[str], places: Sequence[list[int]], seen: NDArray[np.uint8], unit: float, radius: int
+) -> None:
+    font = _font(min(max(9.0, 0.27 * unit), 30.0))
+    sheet = Image.fromarray(canvas)
+    pen = ImageDraw.Draw(sheet)
+    for name, (x, y), visible in zip(names, places, seen, strict=True):
+        if visible != HIDDEN:
+            ink = _SEEN if visible == VISIBLE else _PUT
+            at = (x + radius + 2, y - radius)
+            pen.text(at, name, ink, font, anchor="ls", stroke_width=2, stroke_fill=(0, 0, 0))
+    canvas[:] = np.asarray(sheet)
+
+
+def _spacing(xy: NDArray[np.float64], most: int) -> float:
+    """How much room a point has: the median way to the nearest other one, px."""
+    ways = np.hypot(*(xy[:, None] - xy[None]).transpose(2, 0, 1))
+    np.fill_diagonal(ways, np.inf)
+    return min(float(np.median(ways.min(axis=1))), float(most))
+
+
+def _neighbours(shape: Keypoints) -> tuple[tuple[int, int], ...]:
+    """Which points a built-in layout joins; of several with these points, the one that it says, or that fits best."""
+    known = [layout for layout in map(template.load, template.BUILTIN) if layout.names == shape.names]
+    said = [layout for layout in known if layout.name == shape.attributes.get("layout")]
+
+    def way(layout: template.Template) -> float:
+        start, end = np.array(layout.edges).T
+        return float(np.hypot(*(shape.xy_px[start] - shape.xy_px[end]).T).sum())
+
+    return min(said or known, key=way).edges if known else ()
+
+
+def _with_legend(canvas: Rgb, counts: Counter[str], facts: Mapping[str, str], title: str) -> Rgb:
     unit = max(13, round(max(canvas.shape[:2]) / 62))
     width = unit * 17
     lines = len(counts) + 3
@@ -131,7 +181,7 @@ def _with_legend(canvas: Rgb, counts: Counter[str], shares: Mapping[str, float],
     for row, (label, count) in enumerate(counts.most_common(), 0):
         top = unit * (4 + 1.7 * row)
         pen.rounded_rectangle((unit, top, unit * 2, top + unit), unit / 5, colour_rgb(label))
-        share = f"{count}   {shares[label]:.1%}" if label in shares else str(count)
+        share = f"{count}   {facts[label]}" if label in facts else str(count)
         pen.text((unit * 2.6, top + unit / 2), _cut(label, 20), _INK, _font(unit * 0.9), anchor="lm")
         pen.text((width - unit * 0.8, top + unit / 2), share, _FAINT, _font(unit * 0.8), anchor="rm")
     return np.hstack([_padded(canvas, height, canvas.shape[1]), np.asarray(panel)])
