@@ -21,6 +21,8 @@ from yolo import networks, weights
 
 TASKS = ("corners", "grid")
 AUTO = "auto"
+FAINTEST = {"corners": 0.1, "grid": 0.25}
+"""Lowest score of a point: of four corners each counts and their shape weeds out false ones, of a lattice few do."""
 LEAST_KEYPOINT_SCORE = 0.3
 """A keypoint (formulation pose) that the network deems less visible is not taken as seen."""
 
@@ -30,7 +32,7 @@ def load(
     device: str = "cpu",
     *,
     task: str = "corners",
-    confidence: float = 0.25,
+    confidence: float | None = None,
     layout: str | Path = AUTO,
     max_cost: float = 0.35,
     match: bool = True,
@@ -43,7 +45,7 @@ def load(
             takes the weights that ship for `task`.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; for OpenVINO also its own names.
         task: ``corners`` or ``grid``: which weights `None` takes.
-        confidence: 0..1, lowest score of a point that is matched.
+        confidence: 0..1, lowest score of a point that is matched; `None` takes `FAINTEST`.
         layout: ``auto``: the best fit among all known layouts with the weights' label and number of points; or a
             built-in name or a file (`quadrat.template.load`).
         max_cost: farthest that a point may lie from its place in the fitted lattice, in cells, above 0, up to 0.5.
@@ -56,7 +58,7 @@ def load(
     """
     if task not in TASKS:
         raise ValueError(f"task is {task!r}: expected one of {', '.join(TASKS)}")
-    if not 0 <= confidence <= 1:
+    if confidence is not None and not 0 <= confidence <= 1:
         raise ValueError(f"confidence is {confidence}: expected 0..1")
     if not 0 < max_cost <= 0.5:
         raise ValueError(f"max_cost is {max_cost}: expected above 0, up to half a cell (0.5)")
@@ -69,6 +71,8 @@ def load(
     finder = PointFinder(network, trained)
     if not match and not finder.ordered:
         raise ValueError(f"{found} finds points without an order: matching cannot be switched off, except for pose")
+    if confidence is None:
+        confidence = FAINTEST["corners" if trained[0].lattice_shape == (2, 2) else "grid"]
     predictor = GridPredictor(finder, card, _layouts(layout, trained, card), confidence, max_cost, match)
     predictor.predict(np.zeros((64, 64, 3), np.uint8))
     return predictor
