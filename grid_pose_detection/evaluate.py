@@ -44,7 +44,7 @@ def main(
     out: Path | None = None,
     limit: int = 0,
     device: str = "cpu",
-    confidence: float = 0.25,
+    confidence: float | None = None,
     layout: str | Path = model.AUTO,
     max_cost: float = 0.35,
     match: bool = True,
@@ -65,7 +65,7 @@ def main(
         out: folder for ``figures.json``, tables (CSV) and pictures (PNG), with the worst photos.
         limit: measure so many photos only, evenly taken; 0: all.
         device: as `model.load` takes it, and so the settings below.
-        confidence: 0..1, lowest score of a point that is matched.
+        confidence: 0..1, lowest score of a point that is matched; `None` takes `model.FAINTEST`.
         layout: which layout points are matched to.
         max_cost: farthest that a point may lie from its place, in cells.
         match: whether points are matched to a layout.
@@ -237,7 +237,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for JSON, CSV and PNG")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="measure N photos only, evenly taken")
     parser.add_argument("--layout", default=model.AUTO, help="built-in name or file (default: auto, the best fit)")
-    parser.add_argument("--confidence", type=float, default=0.25, help="lowest score of a point, 0..1")
+    parser.add_argument(
+        "--confidence", type=float, help="lowest score of a point, 0..1 (default: 0.1 corners, 0.25 grid)"
+    )
     parser.add_argument("--max-cost", type=float, default=0.35, help="farthest from its place, in cells")
     parser.add_argument("--no-matching", dest="match", action="store_false", help="take the order of a pose network")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 or mps")
