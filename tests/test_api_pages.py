@@ -6,18 +6,39 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("quadrat", "quadrat/formats", "data_engineering", "coral_seg_yolo", "deploy/serving")
+FOLDERS = (
+    "quadrat",
+    "quadrat/formats",
+    "data_engineering",
+    "yolo",
+    "coral_seg_yolo",
+    "grid_pose_detection",
+    "deploy/serving",
+)
 PARTS = {  # file -> the file on a page that it is a part of
+    "quadrat.frame_view": "quadrat.verdict",
     "quadrat.lattice": "quadrat.template",
     "quadrat.outlines": "quadrat.masks",
     "data_engineering.labels": "data_engineering.dataset",
     "coral_seg_yolo.class_scores": "coral_seg_yolo.model",
-    "coral_seg_yolo.curves": "coral_seg_yolo.train",
     "coral_seg_yolo.exclusive": "coral_seg_yolo.model",
-    "coral_seg_yolo.framework": "coral_seg_yolo.networks",
     "coral_seg_yolo.parity": "coral_seg_yolo.export",
-    "coral_seg_yolo.precision": "coral_seg_yolo.train",
-    "coral_seg_yolo.trainer": "coral_seg_yolo.train",
+    "grid_pose_detection.indexing": "grid_pose_detection.matching",
+    "grid_pose_detection.parity": "grid_pose_detection.export",
+    "grid_pose_detection.placing": "grid_pose_detection.matching",
+    "grid_pose_detection.plots": "grid_pose_detection.evaluate",
+    "grid_pose_detection.projective": "grid_pose_detection.matching",
+    "grid_pose_detection.refine_corners": "grid_pose_detection.refine",
+    "grid_pose_detection.refine_crossings": "grid_pose_detection.refine",
+    "grid_pose_detection.refine_yarn": "grid_pose_detection.refine",
+    "grid_pose_detection.report": "grid_pose_detection.evaluate",
+    "grid_pose_detection.sources": "grid_pose_detection.rectify",
+    "grid_pose_detection.truth": "grid_pose_detection.evaluate",
+    "grid_pose_detection.warp": "grid_pose_detection.matching",
+    "yolo.curves": "yolo.training",
+    "yolo.framework": "yolo.networks",
+    "yolo.precision": "yolo.training",
+    "yolo.trainer": "yolo.training",
 }
 
 

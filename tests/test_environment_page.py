@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "environment.md").read_text("utf-8")
-ROOMS = ("quadrat", "data_engineering", "coral_seg_yolo", "deploy", "benchmarks")
+ROOMS = ("quadrat", "data_engineering", "yolo", "coral_seg_yolo", "grid_pose_detection", "deploy", "benchmarks")
 NO_NAME_OF_THEIR_OWN = {"deploy/host/cli.py", "deploy/serving/settings.py"}  # --token-env NAME; `_Reader.get`
 SHELLS_OWN = {"BASH_SOURCE", "PATH", "PWD", "SECONDS"}
 

@@ -28,8 +28,9 @@ MADE_BY_USERS = (
     "renders/",
     "site/",
     "photos/",
+    "frames/",
     "red_things/",
-)  # the last: the example of a new module
+)  # the last two: the examples of a new layout and of a new module
 FROZEN_SETS = ("validation-v",)
 
 
