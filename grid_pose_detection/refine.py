@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from grid_pose_detection.refine_corners import refine_corners
 from grid_pose_detection.refine_crossings import (
     Bows,
     Floats,
@@ -23,7 +24,9 @@ from grid_pose_detection.refine_crossings import (
 from quadrat.homography import apply_homography, invert
 
 if TYPE_CHECKING:
-    from grid_pose_detection.matching import Match
+    from grid_pose_detection.candidates import Match
+
+__all__ = ["refine_corners", "refine_crossings"]
 
 _WINDOW = 0.45
 """Deviation, in cells, of the weights of a string's pieces round a point."""
@@ -164,4 +167,4 @@ def _meet(uv: Floats, cell: Floats, ways: list[_Ways]) -> tuple[Floats, NDArray[
                 refined[point, 1 - axis] = curve + cell[1 - axis] * (way.off[use] + way.slope[use] * ahead)
     for way in ways:
         clear[way.point, 1 - way.lines.axis[way.line]] &= way.known & way.clear
-    return refined, clear.all(1)
+    return refined, np.asarray(clear.all(1))

@@ -32,6 +32,7 @@ MARGIN = 11
 """Further samples to either side, that show what surrounds a string."""
 _PER_CELL = 4
 _IN_CHUNK = 3
+_LEAST_PIECES = 20
 _OFFSETS = np.arange(-REACH, REACH + 1) * PITCH
 
 
@@ -65,17 +66,17 @@ class Lines:
 
 def lines_of(template: Template) -> Lines | None:
     """Rows and columns of at least 4 points; `None` where the layout has none that cross."""
-    axis, points = [], []
-    for along in (0, 1):
-        ranks = template.lattice_rc[:, along]
-        rows = [ranks == rank for rank in np.unique(ranks)]
-        long = [row for row in rows if np.count_nonzero(row) >= 4]
-        axis += [along] * len(long)
-        points += long
-    if len(set(axis)) < 2:
+    lines = [
+        (axis, template.lattice_rc[:, axis] == rank)
+        for axis in (0, 1)
+        for rank in np.unique(template.lattice_rc[:, axis])
+        if np.count_nonzero(template.lattice_rc[:, axis] == rank) >= 4
+    ]
+    along = np.array([axis for axis, _ in lines], np.int64)
+    if len(np.unique(along)) < 2:
         return None
-    along, on = np.array(axis), np.array(points)
-    place = np.array([template.uv[row, 1 - a].mean() for a, row in zip(axis, points, strict=True)])
+    on = np.array([row for _, row in lines])
+    place = np.array([template.uv[row, 1 - axis].mean() for axis, row in lines])
     steps = [np.median(np.diff(place[along == a])) * template.size_cm[1 - a] for a in (0, 1)]
     return Lines(along, place, on, (place > 1e-6) & (place < 1 - 1e-6), min(steps) / np.array(template.size_cm))
 
@@ -111,11 +112,11 @@ def bows_through(lines: Lines, uv: Floats, found: NDArray[np.bool_]) -> Bows:
     """
     s = 2 * uv[:, lines.axis].T - 1
     off = (uv[:, 1 - lines.axis].T - lines.place[:, None]) / lines.cell_across[:, None]
-    counted = lines.points * np.where(found, 1.0, 0.25)
+    counted = np.where(lines.points, np.where(found, 1.0, 0.25), 0.0)
     weight, spread = counted, 0.0
     for _ in range(6):
         fitted = weighted_fit(s, off, weight, 2, (0, 0, 0.02))
-        error = off - _polynomial(fitted, s)
+        error: Floats = off - _polynomial(fitted, s)
         spread = 1.48 * float(np.median(np.abs(error[counted > 0])))
         weight = counted * robust(error, 1.5 * max(spread, 0.007))
     return Bows(fitted, spread)
@@ -125,7 +126,7 @@ def weighted_fit(x: Floats, y: Floats, weight: Floats, degree: int, ridge: tuple
     """Polynomials ``[N, degree + 1]`` through ``x, y`` ``[N, M]``; `ridge` keeps each coefficient small."""
     powers = np.stack([x**k for k in range(degree + 1)], -1)
     weighed = powers * weight[..., None]
-    normal = weighed.swapaxes(1, 2) @ powers + np.diag(ridge) + 1e-6 * np.eye(degree + 1)
+    normal: Floats = weighed.swapaxes(1, 2) @ powers + np.diag(ridge) + 1e-6 * np.eye(degree + 1)
     fitted: Floats = np.linalg.solve(normal, weighed.swapaxes(1, 2) @ y[..., None])[..., 0]
     return fitted
 
@@ -166,13 +167,13 @@ def follow(image_rgb: NDArray[np.uint8], homography: Homography, strings: Lines,
         bows: their curves.
 
     Returns:
-        `None` where the lattice reaches the horizon or no yarn is seen.
+        `None` where the lattice reaches the horizon or lies outside of the photo.
     """
     pieces = _PER_CELL * round(1 / float(np.sqrt(strings.cell.prod())))
     along = (np.arange(pieces * _IN_CHUNK) + 0.5) / (pieces * _IN_CHUNK)
     n, total = len(strings.axis), 2 * (REACH + MARGIN) + 1
     across = np.arange(-(REACH + MARGIN), REACH + MARGIN + 1) * PITCH
-    curve = bows.off(strings, np.broadcast_to(along, (n, len(along))))
+    curve: Floats = bows.off(strings, np.broadcast_to(along, (n, len(along))))
     off = curve[..., None] + strings.cell_across[:, None, None] * across
     row = (strings.axis == 0)[:, None, None]
     far = np.broadcast_to(along[:, None], off.shape)
@@ -184,10 +185,12 @@ def follow(image_rgb: NDArray[np.uint8], homography: Homography, strings: Lines,
     seen = cv2.remap(image_rgb, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     height, width = image_rgb.shape[:2]
     inside = ((x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)).all(1).reshape(n, pieces, _IN_CHUNK).all(2)
+    if np.count_nonzero(inside) < _LEAST_PIECES:
+        return None
     profiles = seen.reshape(n, pieces, _IN_CHUNK, total * 3).mean(2, dtype=np.float32).reshape(n, pieces, total, 3)
-    unlikely = 0.5 * (_OFFSETS / (0.02 + 0.5 * bows.spread)) ** 2
+    unlikely: Floats = 0.5 * (_OFFSETS / (0.02 + 0.5 * bows.spread)) ** 2
     signal, path = refine_yarn.trace(profiles, inside, unlikely, MARGIN, bows.spread / PITCH)
-    peak, height_there = _peaks(signal, path)
+    peak, height_there = peaks(signal, path)
     weight = np.clip(height_there - 1, 0, 3) * inside
     for axis in (0, 1):
         which = strings.axis == axis
@@ -196,10 +199,10 @@ def follow(image_rgb: NDArray[np.uint8], homography: Homography, strings: Lines,
     return Tracks(along.reshape(pieces, _IN_CHUNK).mean(1), (peak - REACH) * PITCH, weight)
 
 
-def _peaks(signal: NDArray[Any], path: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """The top of the signal near the path, to a fraction of a sample: where, and how high."""
-    near = np.clip(path[..., None] + np.arange(-2, 3), 1, signal.shape[2] - 2)
+def peaks(signal: NDArray[np.float32], path: NDArray[np.int64], reach: int = 2) -> tuple[Floats, Floats]:
+    """The top of a signal ``[N, C, I]`` within `reach` of a path, to a fraction of a sample: where, and how high."""
+    near = np.clip(path[..., None] + np.arange(-reach, reach + 1), 1, signal.shape[2] - 2)
     top = np.take_along_axis(near, np.take_along_axis(signal, near, 2).argmax(2)[..., None], 2)
-    left, middle, right = np.take_along_axis(signal, top + np.arange(-1, 2), 2).transpose(2, 0, 1)
+    left, middle, right = np.take_along_axis(signal, top + np.arange(-1, 2), 2).transpose(2, 0, 1).astype(np.float64)
     bend = np.minimum(left - 2 * middle + right, -1e-6)
     return top[..., 0] + np.clip(0.5 * (left - right) / bend, -0.5, 0.5), middle

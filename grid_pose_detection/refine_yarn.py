@@ -6,6 +6,8 @@ inner samples, `margin` off both borders.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +24,9 @@ _TURN = 0.5
 _SEEN = 1.5
 
 
-def trace(profiles: Profiles, inside: Mask, unlikely: NDArray[np.float64], margin: int, spread: float) -> tuple:
+def trace(
+    profiles: Profiles, inside: Mask, unlikely: NDArray[np.float64], margin: int, spread: float
+) -> tuple[Signal, NDArray[np.int64]]:
     """Where the yarn runs.
 
     Args:
@@ -76,32 +80,33 @@ def middle(profiles: Profiles, path: NDArray[np.int64], seen: Mask, margin: int)
     cov = np.einsum("mti,mtj->tij", white - white.mean(0), white - white.mean(0)) / len(white) + 0.01 * np.eye(3)
     divergence = np.trace(cov, axis1=1, axis2=2) + (white.mean(0) ** 2).sum(1) - 3 - np.linalg.slogdet(cov)[1]
     level = _SHARE * divergence[margin - 1 : margin + 2].max()
-    sides = [_falls_to(side, level) for side in (divergence[margin::-1], divergence[margin:])]
-    return 0.0 if None in sides else (sides[1] - sides[0]) / 2
+    left, right = _falls_to(divergence[margin::-1], level), _falls_to(divergence[margin:], level)
+    return 0.0 if left is None or right is None else (right - left) / 2
 
 
 _SHARE = 0.2
 
 
-def _falls_to(values: NDArray, level: float) -> float | None:
+def _falls_to(values: NDArray[Any], level: float) -> float | None:
     below = values < level
     k = int(below.argmax())
-    return k - (level - values[k]) / (values[k - 1] - values[k]) if below[k] and k else None
+    return float(k - (level - values[k]) / (values[k - 1] - values[k])) if below[k] and k else None
 
 
 def _trace_once(
-    profiles: Profiles, inside: Mask, unlikely: NDArray[np.float64], margin: int, width: int, contrast: NDArray
+    profiles: Profiles, inside: Mask, unlikely: NDArray[np.float64], margin: int, width: int, contrast: NDArray[Any]
 ) -> tuple[Signal, NDArray[np.int64]]:
     above_left, above_right = _above_sides((profiles @ contrast)[..., None], width, margin)
-    signal = ((above_left + above_right) / 2)[..., 0]
+    signal: Signal = ((above_left + above_right) / 2)[..., 0]
     signal /= _deviation(signal[inside][::3])
     signal[~inside] = 0
-    return signal, _best_path(np.clip(signal, -1, _CLIP) - unlikely.astype(np.float32))
+    gain: Signal = np.clip(signal, -1, _CLIP) - unlikely.astype(np.float32)
+    return signal, best_path(gain)
 
 
 def _first_look(
     profiles: Profiles, inside: Mask, unlikely: NDArray[np.float64], margin: int, spread: float
-) -> tuple[int, NDArray]:
+) -> tuple[int, NDArray[Any]]:
     """Width and contrast that most pieces show most clearly, on both sides, near where strings are expected."""
     some = profiles[inside][::5]
     contrasts = np.concatenate([_CONTRASTS, -_CONTRASTS, _middle_against_rest(some, spread)[None]]).T
@@ -117,29 +122,30 @@ def _first_look(
     return best[1], best[2]
 
 
-def _middle_against_rest(profiles: Profiles, spread: float) -> NDArray:
+def _middle_against_rest(profiles: Profiles, spread: float) -> NDArray[Any]:
     """Fisher's (1936) direction between the colours in the middle and those all over."""
     relative = profiles - profiles.mean(1, keepdims=True)
     far = np.abs(np.arange(profiles.shape[1]) - profiles.shape[1] // 2)
     raised = relative[:, far <= max(spread, 2)].mean(1) - relative[:, far > 0.5 * far.max()].mean(1)
     low, high = np.percentile(raised, (5, 95), axis=0)
-    return _fisher(np.clip(raised, low, high).mean(0), relative[:, ::5].reshape(-1, 3))
+    return fisher(np.clip(raised, low, high).mean(0), relative[:, ::5].reshape(-1, 3))
 
 
-def _contrast(aligned: Profiles, width: int, margin: int) -> NDArray:
+def _contrast(aligned: Profiles, width: int, margin: int) -> NDArray[Any]:
     """Fisher's direction between yarn and surroundings, of profiles that have the yarn in the middle."""
     half = width // 2
     yarn = aligned[:, margin - half : margin + half + 1].mean(1)
     rest = np.concatenate([aligned[:, : margin - half - 1], aligned[:, margin + half + 2 :]], 1)
     raised = yarn - rest.mean(1)
     spread = rest - rest.mean(1, keepdims=True)
-    return _fisher(np.median(raised, 0), np.concatenate([spread[:, ::3].reshape(-1, 3), raised - raised.mean(0)]))
+    return fisher(np.median(raised, 0), np.concatenate([spread[:, ::3].reshape(-1, 3), raised - raised.mean(0)]))
 
 
-def _fisher(difference: NDArray, noise: NDArray) -> NDArray:
+def fisher(difference: NDArray[Any], noise: NDArray[Any]) -> NDArray[Any]:
+    """The direction of colours, float32 ``[3]``, that shows a `difference` best over `noise` ``[M, 3]`` (1936)."""
     low, high = np.percentile(noise, (1, 99), axis=0)
     direction = np.linalg.solve(np.cov(np.clip(noise, low, high).T) + 2 * np.eye(3), difference)
-    return (direction / max(np.abs(direction).sum(), 1e-9)).astype(np.float32)
+    return np.asarray(direction / max(float(np.abs(direction).sum()), 1e-9), np.float32)
 
 
 def _width(aligned: Signal, margin: int) -> int:
@@ -165,15 +171,16 @@ def _above_sides(profiles: Signal, width: int, margin: int) -> tuple[Signal, Sig
     return middle - box(-half - side, -half), middle - box(half + 1, half + 1 + side)
 
 
-def _deviation(values: NDArray) -> float:
+def _deviation(values: NDArray[Any]) -> float:
     return 1.48 * float(np.median(np.abs(values))) + 1e-3
 
 
-def _best_path(gain: Signal) -> NDArray[np.int64]:
+def best_path(gain: Signal) -> NDArray[np.int64]:
     """The path ``[N, C]`` of greatest gain through ``[N, C, I]`` that turns little (Viterbi, 1967)."""
     n, pieces, places = gain.shape
     steps = range(-2, 3)
-    best, back = gain[:, 0], np.zeros((n, pieces, places), np.int64)
+    best: Signal = gain[:, 0]
+    back = np.zeros(gain.shape, np.int64)
     padded = np.full((n, places + 4), -1e9, np.float32)
     for c in range(1, pieces):
         padded[:, 2:-2] = best

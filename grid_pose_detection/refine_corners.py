@@ -1,0 +1,164 @@
+"""Inner corners of the frame where its inner edges meet, on the full-resolution photo.
+
+Along each side the photo is sampled across the expected edge. Bars have a colour of their own: what changes from inside
+to outside is learnt for each side, on wide boxes first, as the network may be off by a few per cent of the side, then
+on narrow ones, somewhat further in: tubes shine in their middle, and the edge is where they begin. The edge is the best
+smooth path (Viterbi, 1967), and near a corner a curve of second degree through it, as lenses bend it and bars bow.
+
+Everything is in shares of the frame's side. The number of samples does not depend on the photo's size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from grid_pose_detection.refine_crossings import Floats, peaks, robust, weighted_fit
+from grid_pose_detection.refine_yarn import best_path, fisher
+from quadrat.homography import Homography, apply_homography, fit_homography
+
+if TYPE_CHECKING:
+    from grid_pose_detection.candidates import Match
+
+_ROUND = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float64)
+"""Corners in uv, clockwise; side k runs from corner k to the next."""
+_ALONG = np.roll(_ROUND, -1, 0) - _ROUND
+_OUT = _ALONG[:, ::-1] * (1, -1)
+
+_PITCH = 0.0012
+_REACH = 30
+"""Samples to either side of the expected edge where it is looked for."""
+_WIDE, _NARROW = 8, 3
+"""Samples in the boxes to either side of an edge."""
+_PIECES, _IN_PIECE = 40, 4
+_OFF, _BOW = 0.008, 0.02
+"""Deviation of the expected edge from the true one at corners, and what a lens adds halfway between them."""
+_INWARD, _NEARBY = 7, 4.0
+"""Where the edge is expected from what wide boxes say, and the deviation of that, in samples."""
+_CLIP = 4.0
+_START, _STOP = 0.03, 0.3
+"""The part of a side that a corner is found from: what is nearer to it is often covered by bolts and sleeves."""
+_STRAIGHT = 0.0025
+_ENOUGH = 2.0
+"""Least sum of weights; one clear piece has up to 3."""
+_FARTHEST = 0.02
+_LEAST_PIECES = 5
+
+
+def refine_corners(image_rgb: NDArray[np.uint8], match: Match) -> Match:
+    """Move corners to where the frame's inner edges meet.
+
+    A corner that only one edge is seen of moves across that one; one that none is seen of stays. What is found and what
+    is filled remains so.
+
+    Args:
+        image_rgb: uint8 ``[H, W, 3]`` or ``[H, W]``, the photo that the match's pixels are of.
+        match: with a layout of the frame's four corners; any other is given back as it is.
+    """
+    order = _clockwise(match.template.uv)
+    if order is None or max(image_rgb.shape[:2]) > 32_000:  # OpenCV's remap takes no larger photo
+        return match
+    try:
+        to_px, _ = fit_homography(_ROUND, match.xy_px[order])
+    except ValueError:  # corners on a line fix no frame
+        return match
+    seen = _profiles(image_rgb if image_rgb.ndim == 3 else cv2.cvtColor(image_rgb, cv2.COLOR_GRAY2RGB), to_px)
+    if seen is None:
+        return match
+    edge, weight = _inner_edges(*seen)
+    begins, ends = _at_corner(edge, weight), np.roll(_at_corner(edge[:, ::-1], weight[:, ::-1]), 1)
+    moved = _ROUND + begins[:, None] * _OUT + ends[:, None] * np.roll(_OUT, 1, 0)
+    xy = match.xy_px.copy()
+    xy[order] = apply_homography(to_px, moved)
+    return replace(match, xy_px=xy)
+
+
+def _clockwise(uv: Floats) -> NDArray[np.int64] | None:
+    """Indices of the points at `_ROUND`; `None` where the layout is not these four."""
+    far = np.abs(uv[None] - _ROUND[:, None]).max(2)
+    return far.argmin(1) if len(uv) == 4 and far.min(1).max() < 1e-6 else None
+
+
+def _profiles(image: NDArray[Any], to_px: Homography) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
+    """Colours float32 ``[4, C, T, 3]`` of pieces of the sides from inside to outside, and which lie in the photo."""
+    along = (np.arange(_PIECES * _IN_PIECE) + 0.5) / (_PIECES * _IN_PIECE)
+    across = np.arange(-_REACH - _WIDE, _REACH + _WIDE + 1) * _PITCH
+    sides = _ROUND[:, None] + along[:, None] * _ALONG[:, None]
+    uv = sides[:, :, None] + across[:, None] * _OUT[:, None, None]
+    xyw = uv @ to_px[:, :2].T + to_px[:, 2]
+    if (xyw[..., 2] <= 0).any():
+        return None
+    xy = (xyw[..., :2] / xyw[..., 2:]).reshape(-1, len(across), 2)
+    x, y = (xy - 0.5).astype(np.float32).transpose(2, 0, 1)
+    seen = np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    inside = ((xy >= 0) & (xy <= image.shape[1::-1])).all((1, 2)).reshape(4, _PIECES, _IN_PIECE).all(2)
+    pieces = seen.reshape(4, _PIECES, _IN_PIECE, len(across), 3).mean(2, dtype=np.float32)
+    return pieces, np.asarray(inside)
+
+
+def _inner_edges(profiles: NDArray[np.float32], inside: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """How far outside of the expected line the edge lies, float64 ``[4, C]``, and weights, 0: not seen, to 3: clear."""
+    t = (np.arange(_PIECES) + 0.5) / _PIECES
+    places = (np.arange(-_REACH, _REACH + 1) - 0.5) * _PITCH
+    cost = 0.5 * (places / (_OFF + _BOW * 4 * t * (1 - t))[:, None]) ** 2
+    wide, narrow = _steps(profiles, _WIDE), _steps(profiles, _NARROW)
+    signal = _scaled(np.linalg.norm(wide, axis=3), inside) - 0.7  # any step at first: most are well above 0
+    path = _path(signal, cost)
+    for _ in range(2):
+        signal = _like_the_path(wide, signal, path, inside)
+        path = _path(signal, cost)
+    cost = 0.5 * ((np.arange(2 * _REACH + 1) - (path[..., None] - _INWARD)) / _NEARBY) ** 2
+    for _ in range(2):
+        signal = _like_the_path(narrow, signal, path, inside)
+        path = _path(signal, cost)
+    top, height = peaks(signal, path, reach=0)
+    return (top - _REACH - 0.5) * _PITCH, np.clip(height - 1, 0, 3) * inside
+
+
+def _path(signal: NDArray[np.float32], cost: Floats) -> NDArray[np.int64]:
+    return best_path(np.clip(signal, -1, _CLIP) - cost.astype(np.float32))
+
+
+def _steps(profiles: NDArray[np.float32], box: int) -> NDArray[np.float32]:
+    """Colours ``[4, C, I, 3]`` of the box just outside of each place less those of the box inside."""
+    total = np.cumsum(np.pad(profiles, ((0, 0), (0, 0), (1, 0), (0, 0))), 2, dtype=np.float32)
+    at = np.arange(_WIDE, _WIDE + 2 * _REACH + 1)
+    steps = (total[:, :, at + box] - 2 * total[:, :, at] + total[:, :, at - box]) / np.float32(box)
+    return np.asarray(steps, np.float32)
+
+
+def _like_the_path(
+    steps: NDArray[np.float32], signal: NDArray[np.float32], path: NDArray[np.int64], inside: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """How much each place's step is like those that the path has seen on that side: a new signal ``[4, C, I]``."""
+    seen = (np.take_along_axis(signal, path[..., None], 2)[..., 0] > 1) & inside
+    chosen = np.take_along_axis(steps, path[..., None, None], 2)[:, :, 0]
+    alike = np.zeros_like(signal)
+    for side in np.flatnonzero(np.count_nonzero(seen, axis=1) >= _LEAST_PIECES):
+        rest = steps[side][inside[side]][:, ::3].reshape(-1, 3)
+        contrast = fisher(np.median(chosen[side][seen[side]], 0), rest)
+        alike[side] = _scaled(steps[side] @ contrast, inside[side])
+    return alike
+
+
+def _scaled(values: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """In deviations of all values of pieces inside of the photo; 0 in others."""
+    spread = 1.48 * float(np.median(np.abs(values[inside]))) + 1e-3 if inside.any() else 1.0
+    return np.where(inside[..., None], values / np.float32(spread), np.float32(0))
+
+
+def _at_corner(edge: Floats, weight: Floats) -> Floats:
+    """How far off each side's edge is where the side begins, ``[4]``; 0 where it is not seen."""
+    t = np.broadcast_to((np.arange(_PIECES) + 0.5) / _PIECES, edge.shape)
+    counted = weight * ((t > _START) & (t < _STOP)) * (1 - t / _STOP)
+    fitting = counted
+    for _ in range(5):
+        fitted = weighted_fit(t, edge, fitting, 2, (0, 1e-4, 0.03))
+        curve = fitted[:, :1] + fitted[:, 1:2] * t + fitted[:, 2:] * t * t
+        fitting = counted * robust(edge - curve, _STRAIGHT)
+    off = fitted[:, 0]
+    return np.where((fitting.sum(1) > _ENOUGH) & (np.abs(off) < _FARTHEST), off, 0.0)
