@@ -58,8 +58,9 @@ def locate(
 ) -> Located | Verdict:
     """Locate the quadrat.
 
-    A grid that is ok serves together with the corners where the two agree: many points, and the lens with them. Else
-    the corners serve alone, and a doubtful grid only where there are no corners.
+    A grid serves together with the corners where the two agree: many points, and the lens with them; and then neither
+    is in doubt, as a grid numbered off by one is a cell away from the corners. Else the corners serve alone, unless the
+    grid is ok and they are not.
 
     Args:
         keypoints: corners and grids of one photo, predicted (with a verdict) or marked by a person (judged here).
@@ -83,16 +84,25 @@ def locate(
     if corners not in usable:
         return _by_grid(usable[0], None, size_wh)
     assert corners is not None
-    if grid is None or grid.verdict.status != OK:
+    return _by_both(corners, grid, size_wh) if grid in usable and grid else _by_corners(corners, size_wh)
+
+
+def _by_both(corners: _Known, grid: _Known, size_wh: tuple[int, int]) -> Located:
+    """Where the two agree, neither is in doubt any more; where not, one that is ok counts more than one that is not."""
+    sure = [known for known in (corners, grid) if known.verdict.status == OK]
+    try:
+        alone = _by_grid(grid, None, size_wh)
+    except ValueError:  # too few points are seen
         return _by_corners(corners, size_wh)
-    alone = _by_grid(grid, None, size_wh)
     apart = _cells_apart(alone, corners.xy_px)
     if apart <= _AGREE_CELLS:
-        return _by_grid(grid, corners, size_wh)
+        both = _by_grid(grid, corners, size_wh)
+        return replace(both, verdict=(sure or [corners])[0].verdict)
+    if sure == [corners]:
+        return _by_corners(corners, size_wh)
+    chosen = alone if sure == [grid] else _by_corners(corners, size_wh)
     words = f"grid and corners do not agree: {apart:.1f} cells apart"
-    chosen = _by_corners(corners, size_wh) if corners.verdict.status == OK else alone
-    doubted = Verdict(REVIEW, 0.5 * chosen.verdict.score, (words, *chosen.verdict.reasons))
-    return replace(chosen, verdict=doubted)
+    return replace(chosen, verdict=Verdict(REVIEW, 0.5 * chosen.verdict.score, (words, *chosen.verdict.reasons)))
 
 
 def _best(known: Sequence[_Known | None]) -> _Known | None:

@@ -23,7 +23,7 @@ from quadrat.verdict import OK, Verdict
 FORMAT, VERSION = "quadratseg-mapping", 1
 _STEP_PX = 12.0
 """An outline is bent at points no further apart; between them it stays straight, which is off by below 0.02 px."""
-_BAND_PX = 4_000_000
+_BAND_PX = 1_000_000
 _UNIT_SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float64)
 
 

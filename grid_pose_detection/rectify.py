@@ -16,17 +16,17 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from grid_pose_detection import annotated, mapping, sources
 from grid_pose_detection.locate import Located, locate
 from grid_pose_detection.mapping import QuadratMapping
 from grid_pose_detection.sources import Source
-from quadrat import geometry, images
+from quadrat import batch, geometry, images
 from quadrat.formats import shapes_json
 from quadrat.homography import invert
 from quadrat.shapes import Annotations
@@ -75,7 +75,7 @@ def main(
 
     Args:
         photos: files, and folders with photos.
-        out: gets ``<name>.jpg`` and ``<name>.mapping.json`` of each.
+        out: gets ``<name>.jpg`` and ``<name>.mapping.json`` of each. Not the photos' own folder; one below it will do.
         corners: corners, grids or both (`annotated.read`); default: they are predicted.
         px_per_cm: of the quadrats.
         size_cm: inner width and height of the frame; default: what the annotations or the layout say.
@@ -100,20 +100,19 @@ def main(
         if corners
         else sources.from_networks(weights, grid_weights, device)
     )
-    report = Report()
-    for photo, name in tqdm(_names(photos).items(), desc="rectify", unit="photo"):
-        try:
-            verdict = _rectify(photo, name, out, source, settings)
-        except (ValueError, OSError, MemoryError) as error:
-            report.failed[photo] = str(error) or type(error).__name__
-            continue
-        told = {FAILED: report.failed, REVIEW: report.review}.get(verdict.status)
-        if told is not None:
-            told[photo] = "; ".join(verdict.reasons)
-    return report
+    work = partial(_rectify, out=out, source=source, settings=settings)
+    names = {p: name for p, name in batch.name_photos(photos).items() if out.resolve() not in p.resolve().parents}
+    if not names:
+        raise ValueError(f"the photos lie in {out}, where the quadrats shall go: choose another --out")
+    outcome = batch.each(names, work, title="rectify")
+    told = {
+        status: {photo: "; ".join(v.reasons) for photo, v in outcome.done.items() if v.status == status}
+        for status in (FAILED, REVIEW)
+    }
+    return Report({**outcome.failed, **told[FAILED]}, told[REVIEW])
 
 
-def _rectify(photo: Path, name: str, out: Path, source: Source, settings: _Settings) -> Verdict:
+def _rectify(photo: Path, name: str, *, out: Path, source: Source, settings: _Settings) -> Verdict:
     picture, kept = out / f"{name}{settings.suffix}", out / f"{name}{MAPPING_SUFFIX}"
     inside = (PurePath(name).parent / photo.name).as_posix()
     maker = _maker(photo, source.fingerprint(inside), settings)
@@ -123,10 +122,15 @@ def _rectify(photo: Path, name: str, out: Path, source: Source, settings: _Setti
     image_rgb = images.read(photo)
     size_wh = image_rgb.shape[1], image_rgb.shape[0]
     found = source.find(inside, image_rgb)
-    if not found.keypoints:
-        return found.verdict
-    located = locate(found.keypoints, size_wh, layout=settings.layout, size_cm=settings.size_cm or found.size_cm)
+    located = (
+        locate(found.keypoints, size_wh, layout=settings.layout, size_cm=settings.size_cm or found.size_cm)
+        if found.keypoints
+        else found.verdict
+    )
     if isinstance(located, Verdict):
+        if kept.is_file():  # what was made of other points is not right any more
+            picture.unlink(missing_ok=True)
+            kept.unlink()
         return located
     made = replace(to_mapping(located, inside, size_wh, settings.px_per_cm), maker=maker)
     images.write(picture, made.draw(image_rgb), _JPEG_QUALITY)
@@ -153,12 +157,10 @@ def to_mapping(located: Located, photo: str, photo_size_wh: tuple[int, int], px_
 
 def _maker(photo: Path, points: str, settings: _Settings) -> dict[str, Any]:
     """What the result depends on, as JSON gives it back."""
-    stat = photo.stat()
     facts = {"px_per_cm": settings.px_per_cm, "size_cm": settings.size_cm, "layout": settings.layout}
-    maker: dict[str, Any] = json.loads(
-        json.dumps({"photo": [stat.st_size, stat.st_mtime_ns], "points": points, "settings": facts})
-    )
-    return maker
+    maker = {"photo": batch.fingerprint(photo), "points": points, "settings": facts}
+    known: dict[str, Any] = json.loads(json.dumps(maker))
+    return known
 
 
 def _done(picture: Path, kept: Path, maker: dict[str, Any]) -> Verdict | None:
@@ -167,23 +169,6 @@ def _done(picture: Path, kept: Path, maker: dict[str, Any]) -> Verdict | None:
     except (OSError, ValueError):
         return None
     return known.verdict if picture.is_file() and dict(known.maker) == maker else None
-
-
-def _names(given: Sequence[Path]) -> dict[Path, str]:
-    """Every photo and the name of its files: its path under the folder given, no suffix.
-
-    Where two photos would share a name, the second keeps its suffix, and a number if that is not enough.
-    """
-    names: dict[Path, str] = {}
-    taken: set[str] = set()
-    for source in given:
-        for photo in images.list_photos(source):
-            inside = photo.relative_to(source) if source.is_dir() else Path(photo.name)
-            choices = [inside.with_suffix("").as_posix(), inside.as_posix()]
-            choices += [f"{inside.as_posix()}-{number}" for number in range(2, len(taken) + 3)]
-            names[photo] = next(choice for choice in choices if choice not in taken)
-            taken.add(names[photo])
-    return names
 
 
 # ------------------------------------------------------------------------------------------------ back to the photo
@@ -215,18 +200,16 @@ def bring_back(shapes: Sequence[Path], mappings: Path, out: Path) -> Report:
     Raises:
         FileNotFoundError: no shapes there.
     """
-    report = Report()
-    for path, inside in tqdm(list(_shapes_files(shapes)), desc="back", unit="file"):
-        try:
-            found = shapes_json.read(path)
-            known = mapping.read(_mapping_of(mappings, (found.image, inside.as_posix())))
-            shapes_json.write(out / inside, to_photo(found, known))
-        except (ValueError, OSError, MemoryError) as error:
-            report.failed[path] = str(error) or type(error).__name__
-    return report
+
+    def work(path: Path, inside: str) -> None:
+        found = shapes_json.read(path)
+        known = mapping.read(_mapping_of(mappings, (found.image, inside)))
+        shapes_json.write(out / inside, to_photo(found, known))
+
+    return Report(batch.each(dict(_shapes_files(shapes)), work, title="back").failed)
 
 
-def _shapes_files(given: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
+def _shapes_files(given: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     """Files, and their paths under the folder that was given."""
     for source in given:
         files = [source] if source.is_file() else sorted(source.rglob("*.json"))
@@ -234,7 +217,7 @@ def _shapes_files(given: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
             raise FileNotFoundError(f"{source}: no shapes JSON file there")
         for path in files:
             if not path.name.endswith(MAPPING_SUFFIX) and not path.name.startswith("."):
-                yield path, path.relative_to(source) if source.is_dir() else Path(path.name)
+                yield path, path.relative_to(source).as_posix() if source.is_dir() else path.name
 
 
 def _mapping_of(mappings: Path, names: Sequence[str]) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from grid_pose_detection.annotated import Annotated
+from quadrat import batch
 from quadrat.formats import shapes_json
 from quadrat.images import Rgb
 from quadrat.predictor import JudgingPredictor
@@ -107,13 +108,8 @@ def from_networks(weights: str | None, grid_weights: str | None, device: str) ->
     if grid_weights:
         wanted.append(("grid", None if grid_weights == "default" else grid_weights))
     predictors = [model.load(given, task=task, device=device) for task, given in wanted]
-    return FromNetworks(predictors, [_stamp(model.find_weights(given, task)) for task, given in wanted])
-
-
-def _stamp(weights: Path) -> str:
-    """Tells two weights of one name apart."""
-    stat = weights.stat()
-    return f"{weights.name} {stat.st_size}-{stat.st_mtime_ns}"
+    found = [model.find_weights(given, task) for task, given in wanted]
+    return FromNetworks(predictors, [f"{weights.name} {batch.fingerprint(weights)}" for weights in found])
 
 
 def _reasons(photo: Annotations) -> tuple[str, ...]:

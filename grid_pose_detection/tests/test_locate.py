@@ -81,13 +81,35 @@ def test_a_grid_that_is_one_off_gives_way_to_the_corners():
         assert scene.off(found) < 1e-6
 
 
-def test_a_doubtful_grid_counts_only_where_there_are_no_corners():
+def test_a_doubtful_grid_is_confirmed_by_the_corners_or_left_out():
     scene = Scene()
-    doubtful = predicted(scene.grid, REVIEW, "60 of 117 points are missing")
-    assert locate([scene.corners, doubtful], scene.view.size_wh).source == "corners"
+    doubtful = predicted(scene.grid, REVIEW, "nothing of the top row is seen")
     alone = locate([doubtful], scene.view.size_wh)
     assert alone.source.startswith("grid")
     assert alone.verdict.status == REVIEW
+    confirmed = locate([scene.corners, doubtful], scene.view.size_wh)
+    assert confirmed.source == "grid and corners, 121 points"
+    assert confirmed.verdict.status == OK
+    shifted = replace(doubtful, xy_px=scene.view.to_photo(100 * (scene.layout.uv + (0, 0.1))))
+    refuted = locate([scene.corners, shifted], scene.view.size_wh)
+    assert (refuted.source, refuted.verdict.status) == ("corners", OK)
+    few = replace(doubtful, visibility=(np.arange(117) < 3).astype(np.uint8) * VISIBLE)
+    assert locate([scene.corners, few], scene.view.size_wh).source == "corners"
+
+
+def test_doubtful_corners_are_confirmed_by_the_grid_or_overruled():
+    scene = Scene()
+    doubtful = predicted(scene.corners, REVIEW, "corner 3 not seen, place guessed from the others")
+    sure = predicted(scene.grid, OK)
+    found = locate([doubtful, sure], scene.view.size_wh)
+    assert (found.source, found.verdict.status) == ("grid, 117 points", OK)
+    xy = doubtful.xy_px.copy()
+    xy[2] += 100
+    overruled = locate([replace(doubtful, xy_px=xy), sure], scene.view.size_wh)
+    assert (overruled.source, overruled.verdict.status) == ("grid, 117 points", REVIEW)
+    assert scene.off(overruled) < 0.01
+    both = [doubtful, predicted(scene.grid, REVIEW, "60 of 117 points are missing")]
+    assert locate(both, scene.view.size_wh).verdict.reasons == ("corner 3 not seen, place guessed from the others",)
 
 
 def test_of_a_prediction_only_what_was_seen_counts():

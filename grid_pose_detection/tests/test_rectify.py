@@ -86,6 +86,24 @@ def test_what_is_done_is_not_done_again_unless_something_changed(reef):
     assert images.read(reef / "out" / "2024" / "a.png").shape == (100, 100, 3)
 
 
+def test_what_is_no_longer_right_is_taken_away(reef):
+    go(reef)
+    shapes_json.write(reef / "marked" / "2024" / "a.json", Annotations("2024/a.png", SIZE, (corners(DENTED),)))
+    assert reef / "photos" / "2024" / "a.png" in go(reef).failed
+    assert files(reef / "out") == ["2025/a.mapping.json", "2025/a.png"]
+
+
+def test_results_among_the_photos_are_no_photos(reef):
+    out = reef / "photos" / "quadrats"
+    for _ in range(2):
+        report = rectify.main([reef / "photos"], out, corners=reef / "marked", px_per_cm=3.0, png=True)
+        assert len(report.failed) == 1
+    before = (reef / "photos" / "2024" / "a.png").read_bytes()
+    with pytest.raises(ValueError, match="choose another --out"):
+        rectify.main([reef / "photos" / "2024"], reef / "photos" / "2024", corners=reef / "marked", png=True)
+    assert (reef / "photos" / "2024" / "a.png").read_bytes() == before
+
+
 def test_one_bad_photo_stops_nothing(reef):
     (reef / "photos" / "2024" / "0.jpg").write_bytes(b"no photo")
     images.write(reef / "photos" / "unmarked.png", picture())
