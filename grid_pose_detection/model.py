@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_pose_detection import folder, matching, refine
+from grid_pose_detection import folder, matching
 from grid_pose_detection.candidates import Candidates
 from grid_pose_detection.network import PointFinder
+from grid_pose_detection.refine import refine_crossings
+from grid_pose_detection.refine_corners import refine_corners
 from quadrat import sharpness, template, verdict
 from quadrat.predictor import Card, read_card
 from quadrat.shapes import HIDDEN, OCCLUDED, VISIBLE, Keypoints, Shape
@@ -169,7 +171,8 @@ class GridPredictor:
         found = matching.best_match(candidates, self.layouts, max_cost=self.max_cost)
         if found is None:
             return None, self.layouts[0], {}
-        found = refine.refine_crossings(image_rgb, found)
+        refined = refine_corners if found.template.lattice_shape == (2, 2) else refine_crossings
+        found = refined(image_rgb, found)
         facts = {"residual": found.residual, "refused": found.refused, "ambiguous": found.ambiguous}
         return matching.to_keypoints(found, size_wh), found.template, facts
 
