@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_pose_detection.refine_crossings import Floats, peaks, robust, weighted_fit
+from grid_pose_detection.refine_crossings import Floats, climbed, peaks, robust, weighted_fit
 from grid_pose_detection.refine_yarn import best_path, fisher
 from quadrat.homography import Homography, apply_homography, fit_homography
 
@@ -115,7 +115,7 @@ def _inner_edges(profiles: NDArray[np.float32], inside: NDArray[np.bool_]) -> tu
     for _ in range(2):
         signal = _like_the_path(narrow, signal, path, inside)
         path = _path(signal, cost)
-    top, height = peaks(signal, path, reach=0)
+    top, height = peaks(signal, climbed(signal, path, reach=0))
     return (top - _REACH - 0.5) * _PITCH, np.clip(height - 1, 0, 3) * inside
 
 

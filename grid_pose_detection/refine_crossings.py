@@ -190,7 +190,7 @@ def follow(image_rgb: NDArray[np.uint8], homography: Homography, strings: Lines,
     profiles = seen.reshape(n, pieces, _IN_CHUNK, total * 3).mean(2, dtype=np.float32).reshape(n, pieces, total, 3)
     unlikely: Floats = 0.5 * (_OFFSETS / (0.02 + 0.5 * bows.spread)) ** 2
     signal, path = refine_yarn.trace(profiles, inside, unlikely, MARGIN, bows.spread / PITCH)
-    peak, height_there = peaks(signal, path)
+    peak, height_there = peaks(signal, climbed(signal, path, 2))
     weight = np.clip(height_there - 1, 0, 3) * inside
     for axis in (0, 1):
         which = strings.axis == axis
@@ -199,10 +199,16 @@ def follow(image_rgb: NDArray[np.uint8], homography: Homography, strings: Lines,
     return Tracks(along.reshape(pieces, _IN_CHUNK).mean(1), (peak - REACH) * PITCH, weight)
 
 
-def peaks(signal: NDArray[np.float32], path: NDArray[np.int64], reach: int = 2) -> tuple[Floats, Floats]:
-    """The top of a signal ``[N, C, I]`` within `reach` of a path, to a fraction of a sample: where, and how high."""
+def climbed(signal: NDArray[np.float32], path: NDArray[np.int64], reach: int = 1) -> NDArray[np.int64]:
+    """The highest places of a signal ``[N, C, I]`` within `reach` of a path, off its borders."""
     near = np.clip(path[..., None] + np.arange(-reach, reach + 1), 1, signal.shape[2] - 2)
-    top = np.take_along_axis(near, np.take_along_axis(signal, near, 2).argmax(2)[..., None], 2)
-    left, middle, right = np.take_along_axis(signal, top + np.arange(-1, 2), 2).transpose(2, 0, 1).astype(np.float64)
+    top = np.take_along_axis(signal, near, 2).argmax(2)
+    return np.asarray(np.take_along_axis(near, top[..., None], 2)[..., 0], np.int64)
+
+
+def peaks(signal: NDArray[np.float32], top: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Where highest places of a signal are to a fraction of a sample, and how high."""
+    around = top[..., None] + np.arange(-1, 2)
+    left, middle, right = np.take_along_axis(signal, around, 2).transpose(2, 0, 1).astype(np.float64)
     bend = np.minimum(left - 2 * middle + right, -1e-6)
-    return top[..., 0] + np.clip(0.5 * (left - right) / bend, -0.5, 0.5), middle
+    return top + np.clip(0.5 * (left - right) / bend, -0.5, 0.5), middle
