@@ -190,11 +190,11 @@ def _facts(photo: Photo) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The figures for a terminal: a row for all photos, for each layout and each kind of frame."""
+    """The figures for a terminal: a row for all photos, for each layout, each kind of frame and each verdict."""
     groups = {"all": result}
-    for kind in ("layouts", "frames"):
+    for kind, word in (("layouts", "layout"), ("frames", "frame"), ("statuses", "verdict")):
         if len(result[kind]) > 1:
-            groups.update({f"{kind[:-1]} {name}": one for name, one in result[kind].items()})
+            groups.update({f"{word} {name}": one for name, one in result[kind].items()})
     cell = "side" if result["label"] == "quadrat_corner" else "cell"
     heads = ["photos", "found", "ordered", "OKS-AP", *(f"PCK{share}" for share in result["pck"])]
     heads += [f"mean %{cell}", "p95", "mean px", "p95", "ok", "review", "failed", "false ok", "s/photo"]

@@ -180,11 +180,11 @@ def _pairs(quadrats: Sequence[Quadrat], results: Sequence[Keypoints]) -> tuple[P
 
 
 def summary(photos: Sequence[Photo]) -> dict[str, Any]:
-    """All figures, of all photos together and by layout and kind of frame.
+    """All figures, of all photos together and by layout, kind of frame and verdict.
 
     Returns:
         What `figures` returns, ``reasons`` (how often verdicts gave each, numbers left out), and `figures` of each
-        group in ``layouts`` and ``frames``.
+        group in ``layouts``, ``frames`` and ``statuses``.
     """
     reasons = Counter(plain(reason) for photo in photos for reason in photo.verdict.reasons)
     return {
@@ -192,6 +192,7 @@ def summary(photos: Sequence[Photo]) -> dict[str, Any]:
         "reasons": dict(reasons.most_common()),
         "layouts": _grouped(photos, lambda photo: photo.layout),
         "frames": _grouped(photos, lambda photo: photo.frame),
+        "statuses": _grouped(photos, lambda photo: photo.verdict.status),
     }
 
 
@@ -242,16 +243,19 @@ def errors_of(photos: Sequence[Photo]) -> tuple[Floats, Floats]:
 
 
 def by_point(photos: Sequence[Photo], layout: str) -> tuple[Floats, NDArray[np.int64]]:
-    """Mean error of each point of a layout in cells, float64 ``[K]`` (NaN if never found), and of how many photos.
+    """Median error of each point of a layout in cells, float64 ``[K]`` (NaN if never found), and of how many photos.
 
     Raises:
         ValueError: no quadrat of this layout.
     """
-    rows = [np.where(p.visible, p.errors, np.nan) for photo in photos for p in photo.pairs if photo.layout == layout]
-    if not rows:
+    pairs = [pair for photo in photos for pair in photo.pairs if pair.truth.layout.name == layout]
+    if not pairs:
         raise ValueError(f"no photo shows a quadrat of layout {layout!r}")
+    rows = np.array([np.where(pair.visible, pair.errors, np.nan) for pair in pairs])
     counts = np.isfinite(rows).sum(axis=0)
-    return np.where(counts > 0, np.nansum(rows, axis=0) / np.maximum(counts, 1), np.nan), counts
+    medians = np.full(rows.shape[1], np.nan)
+    medians[counts > 0] = np.nanmedian(rows[:, counts > 0], axis=0)
+    return medians, counts
 
 
 def acceptance(photos: Sequence[Photo]) -> tuple[Floats, Floats, Floats]:
@@ -266,17 +270,6 @@ def acceptance(photos: Sequence[Photo]) -> tuple[Floats, Floats, Floats]:
     wrong = np.array([not photo.right for photo in photos])[order]
     counts = np.arange(1, len(photos) + 1)
     return scores[order], counts / max(len(photos), 1), np.cumsum(wrong) / counts
-
-
-def worst_first(photos: Sequence[Photo]) -> list[Photo]:
-    """The photos that most deserve a look: falsely accepted, then wrong, then by their mean error."""
-
-    def badness(photo: Photo) -> tuple[bool, bool, float]:
-        cells = photo.errors[1]
-        reached = cells[np.isfinite(cells)]
-        return photo.falsely_accepted, not photo.right, float(reached.mean()) if len(reached) else 0.0
-
-    return sorted(photos, key=badness, reverse=True)
 
 
 def plain(reason: str) -> str:

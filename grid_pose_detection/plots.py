@@ -43,36 +43,36 @@ def errors(path: Path, groups: Mapping[str, Floats], cell: str, marks: Sequence[
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set(xlim=(0.05, 200), ylim=(0, 101), xlabel=f"error, % of a {cell}", ylabel="visible points within, %")
-    axes.legend(loc="upper left", frameon=False, fontsize=9, title="group (visible points)")
+    _legend_beside(axes, title="group (visible points)", alignment="left")
     _finish(figure, axes, path, "How far found points are from the true ones (points that were not found count)")
 
 
-def lattice(path: Path, layout: Template, means: Floats, counts: NDArray[np.int64], cell: str) -> None:
-    """Draw the mean error of every point where it lies in the frame.
+def lattice(path: Path, layout: Template, typical: Floats, counts: NDArray[np.int64], cell: str) -> None:
+    """Draw the median error of every point where it lies in the frame.
 
     Args:
         path: of the PNG.
         layout: of the points.
-        means: in cells ``[K]``; NaN for points that were never found.
+        typical: median errors in cells ``[K]``; NaN for points that were never found.
         counts: ``[K]``, visible points that were found.
         cell: what errors are measured by.
     """
     figure, axes = _figure(7.6, 7)
-    known = np.isfinite(means)
+    known = np.isfinite(typical)
     for start, end in layout.edges:
         axes.plot(*layout.uv[[start, end]].T, color=LINE, linewidth=1.2, zorder=1)
-    top = max(100 * float(np.nanmax(means, initial=0.0)), 1e-3)
-    drawn = axes.scatter(*layout.uv[known].T, c=100 * means[known], cmap="YlOrRd", vmin=0, vmax=top, s=560, zorder=2)
+    top = max(100 * float(np.nanmax(typical, initial=0.0)), 1e-3)
+    drawn = axes.scatter(*layout.uv[known].T, c=100 * typical[known], cmap="YlOrRd", vmin=0, vmax=top, s=560, zorder=2)
     axes.scatter(*layout.uv[~known].T, s=560, facecolor="white", edgecolor=FAINT, zorder=2)
     for k, (x, y) in enumerate(layout.uv):
-        tone = "white" if known[k] and 100 * means[k] > 0.6 * top else INK
-        text = f"{100 * means[k]:.2g}" if known[k] else "-"
+        tone = "white" if known[k] and 100 * typical[k] > 0.6 * top else INK
+        text = f"{100 * typical[k]:.2g}" if known[k] else "-"
         axes.text(x, y, text, ha="center", va="center", fontsize=8, color=tone, zorder=3)
-    figure.colorbar(drawn, ax=axes, shrink=0.7, label=f"mean error, % of a {cell}")
+    figure.colorbar(drawn, ax=axes, shrink=0.7, label=f"median error, % of a {cell}")
     axes.set(xlim=(-0.07, 1.07), ylim=(1.07, -0.07), aspect="equal", xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     axes.set_title(
-        f"{layout.name}: mean error of each point, % of a {cell} ({counts.min()} to {counts.max()} photos a point)",
+        f"{layout.name}: median error of each point, % of a {cell} ({counts.min()} to {counts.max()} photos a point)",
         fontsize=11,
         loc="left",
     )
@@ -101,7 +101,7 @@ def scores(path: Path, rows: Sequence[tuple[float, float, str, bool]], cell: str
     axes.set_yticks([0.1, 1, 10, 100, NOTHING], ["0.1", "1", "10", "100", "none"])
     axes.set(xlim=(-0.02, 1.02), ylim=(0.08, 1.5 * NOTHING), xlabel="score of the verdict")
     axes.set_ylabel(f"mean error of a photo's visible points, % of a {cell}")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
+    _legend_beside(axes)
     _finish(figure, axes, path, "What the verdict says and what is true, one mark a photo")
 
 
@@ -132,6 +132,10 @@ def acceptance(path: Path, curve: tuple[Floats, Floats, Floats], accepted: float
     axes.set(xlim=(0, 101), ylim=(-0.02 * top, top), xlabel="accepted photos, %", ylabel="wrong among them, %")
     axes.legend(loc="upper left", frameon=False, fontsize=9)
     _finish(figure, axes, path, "What accepting photos without a look would let through")
+
+
+def _legend_beside(axes: Any, **options: str) -> None:
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9, **options)
 
 
 def _finish(figure: Figure, axes: Any, path: Path, title: str) -> None:

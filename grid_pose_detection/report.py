@@ -88,11 +88,11 @@ def _spread(name: str, values: NDArray[np.float64]) -> dict[str, float | str]:
 def _write_points(folder: Path, photos: Sequence[Photo], layouts: Mapping[str, Template], cell: str) -> None:
     rows: list[list[Any]] = []
     for name, layout in sorted(layouts.items()):
-        means, counts = metrics.by_point(photos, name)
-        plots.lattice(folder / f"points-{name}.png", layout, means, counts, cell)
-        for point, mean, count in zip(layout.names, means, counts, strict=True):
-            rows.append([name, point, int(count), round(100 * float(mean), 3) if count else ""])
-    _write_csv(folder / "points.csv", ["layout", "point", "photos", f"error_percent_of_{cell}"], rows)
+        medians, counts = metrics.by_point(photos, name)
+        plots.lattice(folder / f"points-{name}.png", layout, medians, counts, cell)
+        for point, median, count in zip(layout.names, medians, counts, strict=True):
+            rows.append([name, point, int(count), round(100 * float(median), 3) if count else ""])
+    _write_csv(folder / "points.csv", ["layout", "point", "photos", f"median_error_percent_of_{cell}"], rows)
 
 
 def _error_groups(photos: Sequence[Photo]) -> dict[str, NDArray[np.float64]]:
@@ -110,17 +110,28 @@ def _score_row(photo: Photo) -> tuple[float, float, str, bool]:
     return photo.verdict.score, float(reached.mean()) if len(reached) else np.nan, photo.verdict.status, photo.right
 
 
+def worst_first(photos: Sequence[Photo]) -> list[Photo]:
+    """The photos that most deserve a look: falsely accepted, then wrong, then by their mean error."""
+
+    def badness(photo: Photo) -> tuple[bool, bool, float]:
+        cells = photo.errors[1]
+        reached = cells[np.isfinite(cells)]
+        return photo.falsely_accepted, not photo.right, float(reached.mean()) if len(reached) else 0.0
+
+    return sorted(photos, key=badness, reverse=True)
+
+
 def _draw_worst(folder: Path, photos: Mapping[Path, Photo], count: int) -> None:
     for old in folder.glob("*.jpg"):
         old.unlink()
     paths = {id(photo): path for path, photo in photos.items()}
-    for place, photo in enumerate(metrics.worst_first(list(photos.values()))[:count], 1):
+    for place, photo in enumerate(worst_first(list(photos.values()))[:count], 1):
         image = images.read(paths[id(photo)]).copy()
         for pair in photo.pairs:
             _cross(image, pair)
         facts = _row(photo)
         error = f"mean error {facts['error_percent']} %" if facts["reached"] else "nothing found"
-        right = "right" if photo.right else "WRONG"
+        right = "Right" if photo.right else "WRONG"
         note = f"{right}, {error}, {facts['reached']} of {facts['visible']} visible points; small crosses: the truth."
         told = f"Verdict {facts['verdict']}{': ' if facts['reasons'] else ''}{facts['reasons']}."
         drawn = overlay.draw(image, photo.results, title=photo.name, note=f"{told} {note}")

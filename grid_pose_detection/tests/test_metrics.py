@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from grid_pose_detection import metrics, truth
+from grid_pose_detection import metrics, report, truth
 from quadrat import template
 from quadrat.shapes import HIDDEN, OCCLUDED, VISIBLE, Annotations, Keypoints
 from quadrat.verdict import FAILED, OK, REVIEW, Verdict
@@ -209,15 +209,15 @@ def test_accepting_the_best_first_lets_the_worst_in_last() -> None:
     assert shares == pytest.approx([1 / 3, 2 / 3, 1])
     assert errors == pytest.approx([0, 0, 1 / 3])
     false = measured([known], wrong.results)
-    assert metrics.worst_first([right[0], wrong, false]) == [false, wrong, right[0]]
+    assert report.worst_first([right[0], wrong, false]) == [false, wrong, right[0]]
 
 
 def test_errors_by_point_leave_out_what_is_not_seen() -> None:
     known, half = quadrat(GRID), quadrat(GRID, covered=[3], hidden=[4])
     photos = [measured([one], [result(one, (step, 0))]) for one, step in ((known, 10), (half, 20))]
-    means, counts = metrics.by_point(photos, GRID.name)
+    medians, counts = metrics.by_point(photos, GRID.name)
     assert counts[[0, 3, 4]].tolist() == [2, 1, 1]
-    assert means[[0, 3]] * SIDE / 14 == pytest.approx([15, 10])
+    assert medians[[0, 3]] * SIDE / 14 == pytest.approx([15, 10])
     assert np.isnan(metrics.by_point([measured([known], [])], GRID.name)[0]).all()
     with pytest.raises(ValueError, match="no photo shows"):
         metrics.by_point(photos, "corners")

@@ -125,14 +125,14 @@ def _draw_keypoints(canvas: Rgb, shape: Keypoints, scale: float) -> None:
     for start, end in _neighbours(shape):
         if placed[start] and placed[end]:
             cv2.line(canvas, places[start], places[end], _STRING, thin, cv2.LINE_AA)
-    radius = round(min(max(3.0, unit / 14), 9.0))
+    radius = round(min(max(3.0, unit / 12), 9.0))
     for at, visible in zip(places, seen, strict=True):
         if visible == VISIBLE:
             cv2.circle(canvas, at, radius + 1, (0, 0, 0), -1, cv2.LINE_AA)
             cv2.circle(canvas, at, radius, _SEEN, -1, cv2.LINE_AA)
         elif visible != HIDDEN:
-            cv2.circle(canvas, at, radius + 1, (0, 0, 0), thin + 3, cv2.LINE_AA)
-            cv2.circle(canvas, at, radius + 1, _PUT, thin + 1, cv2.LINE_AA)
+            cv2.circle(canvas, at, radius + 1, (0, 0, 0), thin + 2, cv2.LINE_AA)
+            cv2.circle(canvas, at, radius + 1, _PUT, thin, cv2.LINE_AA)
     _write_names(canvas, shape.names, places, seen, unit, radius)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_mask
 
-from quadrat import masks
+from quadrat import masks, template
 from quadrat.formats import coco, cvat_xml, overlay, shapes_json
 from quadrat.shapes import HIDDEN, OCCLUDED, VISIBLE, Annotations, Instance, Keypoints
 
@@ -219,3 +219,29 @@ def test_overlay_shrinks_large_photos_and_keeps_places():
     assert not drawn[60, 40].any()
     sheet = overlay.contact_sheet([drawn, drawn, drawn], columns=2, cell_px=100, note="three")
     assert sheet.shape[1] == 200
+
+
+def test_overlay_joins_seen_points_and_rings_those_that_were_put():
+    layout = template.load("grid11x11")
+    seen = np.full(117, VISIBLE)
+    seen[58], seen[0] = OCCLUDED, HIDDEN
+    grid = Keypoints("grid", layout.names, 100 + 800 * layout.uv, seen, attributes={"layout": "grid11x11"})
+    drawn = overlay.draw(np.zeros((1000, 1000, 3), np.uint8), [grid])
+    dot, ring, gone = (drawn[y, x].astype(int) for x, y in np.rint(grid.xy_px[[57, 58, 0]] - 0.5).astype(int))
+    assert dot.min() < 60 < 200 < dot[:2].min()  # yellow
+    assert not gone.any()
+    halfway = np.rint(grid.xy_px[[20, 21]].mean(0)).astype(int)
+    assert drawn[halfway[1] - 2 : halfway[1] + 2, halfway[0]].any()
+    edge = drawn[495:506, 485:500].astype(int)
+    assert (edge[..., 0] - edge[..., 2] > 100).any()  # the ring is red
+    assert ring.tolist() != dot.tolist()
+    other = Keypoints("grid", layout.names, grid.xy_px)  # the layout that fits best is found by itself
+    assert np.array_equal(overlay._neighbours(other), layout.edges)
+
+
+def test_overlay_of_one_point_and_of_points_far_outside_the_photo():
+    image = np.zeros((50, 60, 3), np.uint8)
+    one = Keypoints("a", ("1",), [[30.0, 20.0]])
+    far = Keypoints("quadrat_corner", ("1", "2", "3", "4"), [[1e9, 0], [0, -1e9], [10, 10], [40, 40]])
+    assert overlay.draw(image, [one])[:50, :60].any()
+    assert overlay.draw(image, [far])[:50, :60].any()
