@@ -148,6 +148,8 @@ def _check_same(out: Path, manifest: dict[str, object]) -> None:
         return
     there = json.loads(path.read_text("utf-8"))
     asked = json.loads(json.dumps(manifest))
+    # settings that came later are off by default: a folder from before them was made without
+    there["settings"] = json.loads(json.dumps(to_dict(Settings()))) | there.get("settings", {})
     keys = ("format", "version", "seed", "settings", "layout_files", "backgrounds")
     if differ := [key for key in keys if there.get(key) != asked.get(key)]:
         raise ValueError(

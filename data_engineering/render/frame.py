@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_engineering.render import fittings, patches
+from data_engineering.render.bars import Build
 from data_engineering.render.camera import View, apply
 from data_engineering.render.patches import Field, Layer, Patch, Picture, Rgb
 
@@ -35,6 +36,7 @@ class _Frame:
     opening: tuple[int, int, int, int]
     px_per_cm: float
     light: float
+    build: Build
 
     @property
     def side_px(self) -> int:
@@ -64,9 +66,13 @@ class _Frame:
     def bar(self, side: int, width: float, surface: Surface, past: tuple[float, float], turf: float) -> None:
         """Draw one bar; it goes on past the opening by `past` px on either end."""
         rng, length = self.rng, self.length(side)
+        if self.build.stub_free:  # the upper and lower bar fill the corners
+            past = (0.0, 0.0) if side % 2 else (width, width)
         before, after = (max(round(p), 0) for p in past)
         shift = 0.45 * float(np.cos(self.light - side * np.pi / 2))
         picture = surface(length + before + after, max(round(width), 2), shift)
+        if wall := round(self.build.wall * len(picture)):
+            picture[:wall, before : before + length] *= self.build.tone * (1 + 0.3 * shift)
         hang = max(round(0.3 * width), 3)
         patch = patches.padded(patches.solid(picture), hang)
         if turf > 0:
@@ -78,13 +84,14 @@ class _Frame:
         self.layer.lay(patch, self.at(side, 0, 0), self.angle(side), anchor)
 
 
-def draw(rng: np.random.Generator, kind: str, view: View) -> tuple[Picture, Picture]:
+def draw(rng: np.random.Generator, kind: str, view: View, made: Build | None = None) -> tuple[Picture, Picture]:
     """Draw a frame.
 
     Args:
         rng: the photo's random numbers.
         kind: a key of `KINDS`.
         view: gives canvas and opening.
+        made: how its bars are made.
 
     Returns:
         Colours uint8 ``[h, w, 3]`` and cover uint8 ``[h, w]`` (255: frame) on the canvas.
@@ -92,7 +99,7 @@ def draw(rng: np.random.Generator, kind: str, view: View) -> tuple[Picture, Pict
     corners = apply(view.cm_to_canvas, np.array([[0, 0], view.quadrat_wh_cm], np.float64)).round().astype(int)
     opening = (int(corners[0, 0]), int(corners[0, 1]), int(corners[1, 0]), int(corners[1, 1]))
     layer = patches.empty(view.canvas_wh)
-    KINDS[kind](_Frame(rng, layer, opening, view.px_per_cm, rng.uniform(0, 2 * np.pi)))
+    KINDS[kind](_Frame(rng, layer, opening, view.px_per_cm, rng.uniform(0, 2 * np.pi), made or Build()))
     return layer.rgb, layer.alpha
 
 

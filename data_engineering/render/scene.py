@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_engineering.render import camera, clutter, depth, frame, layouts, light, reef, strings, truth, water
+from data_engineering.render import camera, clutter, covers, depth, frame, layouts, light, reef, strings, truth, water
+from data_engineering.render.bars import build
 from data_engineering.render.camera import View, for_cv2
 from data_engineering.render.settings import VERSION, Settings
 from quadrat.shapes import Annotations
@@ -72,7 +73,7 @@ def render(seed: int, settings: Settings | None = None, background: Picture | No
         colonies=background is None or settings.colonies_on_backgrounds,
     )
     things = clutter.draw(of_clutter, settings, view, kind)
-    seen = _photograph(of_light, of_frame, settings, view, below, things, kind, background)
+    seen = _photograph(of_light, of_frame, settings, view, below, things, kind, background, seed)
     clearance = of_strings.uniform(*settings.string_clearance_cm) * view.px_per_cm
     hidden = seen.covered | ((seen.height_px > clearance) & (seen.ids > 0))
     threads = _threads(of_strings, settings, view, layout, kind)
@@ -149,14 +150,17 @@ def _photograph(
     things: clutter.Things | None,
     kind: str,
     background: Picture | None,
+    seed: int,
 ) -> _Seen:
     sun = light.shine(of_light, settings.sun_net_probability if background is None else 0.0)
     lit = light.shade(of_light, sun, below.height_px, view.px_per_cm)
-    bars = frame.draw(of_frame, kind, view) if kind != "none" else None
+    bars = frame.draw(of_frame, kind, view, build(seed, settings)) if kind != "none" else None
+    over = covers.draw(seed, settings, view, bars[1], -sun.along) if bars is not None else None
+    upper = [layer for layer in (things, over) if layer is not None]
     if bars is not None and background is None:
         lit *= light.shadow_of(sun, bars[1], of_light.uniform(1, 12) * view.px_per_cm)
-    if things is not None:
-        lit *= _shadows(sun, things, view.px_per_cm)
+    for layer in upper:
+        lit *= _shadows(sun, layer, view.px_per_cm)
     picture = cv2.multiply(below.rgb, cv2.merge([lit, lit, lit]), dtype=cv2.CV_8U)
     flat, risen = view.maps(), view.maps(below.height_px)
     picture = _look(picture, risen)
@@ -171,10 +175,10 @@ def _photograph(
         ids[cover >= 128] = 0
         far[cover[::4, ::4] > 0] = 0
     covered = np.zeros(ids.shape, np.bool_)
-    if things is not None:
-        cover = _look(things[1], flat)
-        _lay(picture, _look(things[0], flat), cover)
-        covered = cover >= 128
+    for layer in upper:
+        cover = _look(layer[1], flat)
+        _lay(picture, _look(layer[0], flat), cover)
+        covered |= cover >= 128
         ids[covered] = 0
         far[cover[::4, ::4] > 0] = 0
     return _Seen(picture, ids, height, covered, over_frame | covered, far)

@@ -13,6 +13,7 @@ VERSION = 2
 
 FRAMES = ("none", "aluminium", "pvc", "dark", "chain")
 CLUTTER = ("animals", "gear", "tape", "fish", "fin")
+COVERS = ("knots", "floats", "blocks", "poles", "struts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,9 @@ class Settings:
     roll_deg: float = 6.0  # standard deviation, cut at 25
     lens_k1: tuple[float, float] = (-0.12, 0.03)  # radial distortion at the photo's corners: barrel below 0
     frame_clearance_cm: tuple[float, float] = (6.0, 40.0)  # over the seabed: what grows higher stands before the frame
+    corner_covers: Mapping[str, float] = field(default_factory=dict)  # each of `COVERS` with its own probability
+    bar_walls_probability: float = 0.0  # bars are boxes: their inner wall is seen, in another tone
+    stub_free_probability: float = 0.0  # bars end square at the corners, none runs past them
     # --- strings ---
     string_px: tuple[float, float] = (1.0, 12.0)  # width at 1280 px, mostly thin; scales with size_px
     sag: float = 0.006  # standard deviation of a string's bow, as a share of the quadrat's side
@@ -82,8 +86,10 @@ class Settings:
             odds = getattr(self, key)
             good = set(odds) <= set(known) and sum(odds.values()) > 0 and min(odds.values()) >= 0
             _check(good, key, odds, f"odds >= 0, not all 0, for {', '.join(known)}")
-        good = set(self.clutter) <= set(CLUTTER) and all(0 <= p <= 1 for p in self.clutter.values())
-        _check(good, "clutter", self.clutter, f"probabilities 0..1 for {', '.join(CLUTTER)}")
+        for key, known in (("clutter", CLUTTER), ("corner_covers", COVERS)):
+            odds = getattr(self, key)
+            good = set(odds) <= set(known) and all(0 <= p <= 1 for p in odds.values())
+            _check(good, key, odds, f"probabilities 0..1 for {', '.join(known)}")
         strung = any(odds > 0 for layout, odds in self.layouts.items() if layout != NONE)
         framed = any(odds > 0 for frame, odds in self.frames.items() if frame != "none")
         _check(framed or not strung, "frames", self.frames, "a frame for the layouts with strings to hang on")

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,17 @@ def test_another_seed_or_other_settings_do_not_mix_in(tmp_path):
         render_folder(tmp_path, 1, 5, SMALL, workers=1)
     with pytest.raises(ValueError, match="another settings"):
         render_folder(tmp_path, 1, 0, Settings(size_px=200), workers=1)
+
+
+def test_a_folder_from_before_a_setting_is_filled_up_with_it_off(tmp_path):
+    path = render_folder(tmp_path, 1, 0, SMALL, workers=1) / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["settings"]["corner_covers"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match="another settings"):
+        render_folder(tmp_path, 1, 0, replace(SMALL, corner_covers={"knots": 1.0}), workers=1)
+    render_folder(tmp_path, 1, 0, SMALL, workers=1)
+    assert json.loads(path.read_text())["settings"]["corner_covers"] == {}
 
 
 def test_backgrounds_that_cannot_be_read_are_listed_and_left_out(tmp_path):
