@@ -71,6 +71,13 @@ def fit(image_rgb: NDArray[np.uint8], facts: networks.Facts) -> View:
     return View(canvas, inner / (width, height), np.array([x, y], np.float64))
 
 
+def to_batch(view: View) -> NDArray[np.float32]:
+    """A view as the network's input: float32 ``[1, 3, h, w]`` of 0..1."""
+    batch = np.ascontiguousarray(view.image_rgb.transpose(2, 0, 1)[None], np.float32)
+    batch *= np.float32(1 / 255)
+    return batch
+
+
 class PointFinder:
     """A network that finds the points of quadrats. Thread-unsafe: one a worker.
 
@@ -102,23 +109,48 @@ class PointFinder:
             image_rgb: uint8 ``[H, W, 3]``.
             confidence: 0..1, lowest score of a point; of a quadrat in the formulation pose.
         """
-        view = fit(image_rgb, self.network.facts)
-        batch = np.ascontiguousarray(view.image_rgb.transpose(2, 0, 1)[None], np.float32)
-        batch *= np.float32(1 / 255)
-        predictions, _ = self.network(batch)
-        rows = self._suppressed(predictions, confidence)
-        candidates = self._of_pose(rows) if self.ordered else self._of_points(rows)
-        return Candidates(view.to_photo(candidates.xy_px), candidates.scores, candidates.kinds), view
+        view, predictions = self.run(image_rgb)
+        rows = self.rows(predictions, self.kept(predictions, confidence))
+        return self.candidates(rows, view), view
 
-    def _suppressed(self, predictions: Any, confidence: float) -> NDArray[np.float32]:
-        """Rows ``[N, 6 + M]``: box, score, class, keypoints; best first."""
+    def run(self, image_rgb: NDArray[np.uint8]) -> tuple[View, Any]:
+        """The view that the network sees of a photo, and its predictions, see `networks.Network`."""
+        view = fit(image_rgb, self.network.facts)
+        return view, self.network(to_batch(view))[0]
+
+    def kept(self, predictions: Any, confidence: float) -> Any:
+        """Which predictions are objects, doubles suppressed: int64 ``[N]`` of torch, best first."""
         from ultralytics.utils import nms
 
         facts = self.network.facts
-        (kept,) = nms.non_max_suppression(
-            predictions, confidence, _IOU, agnostic=True, max_det=_MOST, nc=len(facts.labels), end2end=facts.end2end
+        _, (places,) = nms.non_max_suppression(
+            predictions,
+            confidence,
+            _IOU,
+            agnostic=True,
+            max_det=_MOST,
+            nc=len(facts.labels),
+            end2end=facts.end2end,
+            return_idxs=True,
         )
-        return kept.float().numpy()
+        return places.flatten().long()
+
+    def rows(self, predictions: Any, places: Any) -> NDArray[np.float32]:
+        """Predictions as rows ``[N, 6 + M]``: box x0 y0 x1 y1, score, class, keypoints."""
+        if self.network.facts.end2end:
+            return np.asarray(predictions[0, places].float())
+        found = np.asarray(predictions[0][:, places].float()).T
+        box, scores, points = np.split(found, [4, 4 + len(self.network.facts.labels)], axis=1)
+        centre, half = box[:, :2], box[:, 2:] / 2
+        best = scores.argmax(axis=1, keepdims=True)
+        return np.concatenate(
+            [centre - half, centre + half, np.take_along_axis(scores, best, 1), best, points], axis=1, dtype=np.float32
+        )
+
+    def candidates(self, rows: NDArray[np.float32], view: View) -> Candidates:
+        """`rows` as candidates in px of the photo."""
+        found = self._of_pose(rows) if self.ordered else self._of_points(rows)
+        return Candidates(view.to_photo(found.xy_px), found.scores, found.kinds)
 
     def _of_points(self, rows: NDArray[np.float32]) -> Candidates:
         boxes = rows[:, :4].astype(np.float64)

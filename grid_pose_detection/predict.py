@@ -30,7 +30,7 @@ def main(
     task: str = "corners",
     weights: str | None = None,
     layout: str | Path = model.AUTO,
-    confidence: float = 0.25,
+    confidence: float | None = None,
     max_cost: float = 0.35,
     match: bool = True,
     device: str = "cpu",
@@ -44,7 +44,7 @@ def main(
         task: ``corners`` or ``grid``.
         weights: as `model.load` takes them, and so the settings below.
         layout: which layout points are matched to.
-        confidence: 0..1, lowest score of a point that is matched.
+        confidence: 0..1, lowest score of a point that is matched; `None` takes `model.FAINTEST`.
         max_cost: farthest that a point may lie from its place, in cells.
         match: whether points are matched to a layout.
         device: to run on.
@@ -57,7 +57,7 @@ def main(
     predictor = model.load(
         weights, device, task=task, confidence=confidence, layout=layout, max_cost=max_cost, match=match
     )
-    settings = {"task": task, "confidence": confidence, "max_cost": max_cost, "match": match}
+    settings = {"task": task, "confidence": predictor.confidence, "max_cost": max_cost, "match": match}
     prints = {"fingerprint": batch.fingerprint(model.find_weights(weights, task)), "layout": _print_of(layout)}
     maker = {"weights": predictor.card.name, **prints, **settings}
     outcome = batch.predict(predictor, photos, out, maker=maker, overlays=overlays)
@@ -86,22 +86,28 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--task", choices=model.TASKS, default="corners", help="what to find (default: corners)")
     parser.add_argument("--weights", help="weights file, export, run folder or run name (default: what ships)")
     parser.add_argument("--layout", default=model.AUTO, help="built-in name or file (default: auto, the best fit)")
-    parser.add_argument("--confidence", type=float, default=0.25, help="lowest score of a point, 0..1")
-    parser.add_argument("--max-cost", type=float, default=0.35, help="farthest from its place, in cells")
+    parser.add_argument("--confidence", type=float, help="lowest score of a point (default: 0.1 or 0.25)")
+    parser.add_argument("--max-cost", type=float, default=0.35, help="farthest from its place in cells, up to 0.5")
     parser.add_argument("--no-matching", dest="match", action="store_false", help="take the order of a pose network")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 or mps")
     parser.add_argument("--no-overlays", dest="overlays", action="store_false", help="only the files, no pictures")
     return parser.parse_args(argv)
 
 
-if __name__ == "__main__":
-    arguments = _parse(None)
+def run(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    arguments = _parse(argv)
     try:
-        result = main(**vars(arguments))
+        outcome = main(**vars(arguments))
     except (ValueError, OSError) as error:
-        sys.exit(f"predict: {error}")
-    print(summary(result))
+        print(f"predict: {error}", file=sys.stderr)
+        return 1
+    print(summary(outcome))
     print(f"results in {arguments.out}")
-    for path, reason in result.failed.items():
-        print(f"failed {path}: {reason}", file=sys.stderr)
-    sys.exit(1 if result.failed else 0)
+    for photo, reason in outcome.failed.items():
+        print(f"failed {photo}: {reason}", file=sys.stderr)
+    return 1 if outcome.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())
