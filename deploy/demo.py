@@ -1,30 +1,37 @@
-"""The main job, end to end: photographs go through a function as CVAT would send them, annotations come out.
+"""The main job, end to end: photographs go through the functions as CVAT would send them, annotations come out.
 
     python -m deploy.demo                      # renders its own photographs and measures against their truth
     python -m deploy.demo --images folder      # yours
 
-Writes ``runs/demo/``: shapes JSON, one CVAT XML, overlays, a contact sheet, and the FiftyOne dataset of the app.
+Corners of the quadrat, its rectified view, the points of its grid, coral colonies. A function that cannot start is
+said, and the others go on. Writes ``runs/demo/``: shapes JSON, one CVAT XML, overlays, a contact sheet, a picture of
+the stages, and the FiftyOne dataset of the app.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
+import json
 import os
 import sys
-import time
-from collections.abc import Sequence
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy import stages
+from deploy.stages import COLONIES, CORNERS, GRID
 from quadrat import images
-from quadrat.formats import cvat_answer, cvat_xml, overlay, shapes_json
+from quadrat.formats import cvat_xml, overlay, shapes_json
 from quadrat.shapes import Annotations
+from quadrat.verdict import FAILED, OK, REVIEW
 
-FUNCTION = "pth-yolo-coralseg"
 DATASET = "quadratseg-demo"
 SEED, COUNT = 2026, 12
 SHEET_PHOTOS = 24
+VERDICTS = (OK, REVIEW, FAILED)
+POINTS = {CORNERS: ("corners", "quadrat_corner"), GRID: ("grid", "grid")}
 HOW_TO_TRAIN = (
     "How to train: pixi run train coral_seg_yolo --data FOLDER, or python -m coral_seg_yolo.train --data FOLDER."
 )
@@ -32,13 +39,32 @@ HOW_TO_TRAIN = (
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One photo that went through: what was found, the seconds of the request, the overlay and the note on it."""
+    """One photo that went through.
+
+    Attributes:
+        answers: of the functions, by name.
+        annotations: all that was found.
+        overlay: picture of its colonies.
+        note: that stands on the pictures; empty if none need.
+        row: small pictures of its stages; none beyond the first `SHEET_PHOTOS`.
+    """
 
     photo: Path
+    answers: Mapping[str, stages.Answer]
     annotations: Annotations
-    seconds: float
     overlay: Path
     note: str
+    row: Sequence[images.Rgb] = ()
+
+    @property
+    def seconds(self) -> float:
+        """What all requests took."""
+        return sum(answer.facts["seconds"] for answer in self.answers.values())
+
+    def verdict(self, function: str) -> str:
+        """Of the corners or the grid; a dash where the function did not run."""
+        answer = self.answers.get(function)
+        return answer.verdict if answer else "-"
 
 
 def main(
@@ -48,6 +74,8 @@ def main(
     count: int = COUNT,
     threshold: float | None = None,
     weights: str | None = None,
+    corner_weights: str | None = None,
+    grid_weights: str | None = None,
     fiftyone: bool = True,
 ) -> tuple[list[Done], dict[Path, str]]:
     """Run the main job.
@@ -56,8 +84,10 @@ def main(
         images_folder: a photo or a folder of photos; ``None`` renders `count` photographs.
         out: where everything is written; a photo's results replace those of an earlier demo.
         count: photographs to render.
-        threshold: lowest score, 0..1; ``None`` leaves it to the function.
-        weights: a run, a file or an export of one's own; ``None`` takes what ships.
+        threshold: lowest score of a colony, 0..1; ``None`` leaves it to the function.
+        weights: for the colonies: a run, a file or an export of one's own; ``None`` takes what ships.
+        corner_weights: likewise for the corners.
+        grid_weights: likewise for the grid.
         fiftyone: make the FiftyOne dataset too.
 
     Returns:
@@ -65,31 +95,35 @@ def main(
 
     Raises:
         FileNotFoundError: no photo.
-        RuntimeError: the function cannot start.
+        RuntimeError: no function can start.
     """
     rendered = None if images_folder else _render(out, count)
     photos = images.list_photos(images_folder or rendered / "photos")
     photos = photos[:count] if rendered else photos
     names = _result_names(photos)
-    done, failed = _annotate(photos, names, out, threshold, weights)
+    given = {COLONIES: weights, CORNERS: corner_weights, GRID: grid_weights}
+    done, failed = _annotate(photos, names, out, threshold, {name: path for name, path in given.items() if path})
     if done:
         cvat_xml.write(out / "annotations.xml", [item.annotations for item in done])
         _write_sheet(out / "contact_sheet.jpg", done)
+        _write_stages(out / "stages.jpg", done)
     _print_table(done, failed)
     if rendered and done:
         _print_score(rendered, done)
     if fiftyone and done:
         _make_dataset(done, rendered)
-    print(f"\nWritten to {out}/: shapes/*.json, annotations.xml, overlays/*.jpg, contact_sheet.jpg, host.log")
+    pictures = "overlays/*.jpg, contact_sheet.jpg, stages.jpg"
+    print(f"\nWritten to {out}/: shapes/*.json, annotations.xml, {pictures}, host.log")
     return done, failed
 
 
 def _render(out: Path, count: int) -> Path:
-    """Render into a folder of the renderer's own version: what another one drew there stays as it is."""
+    """Render into a folder of the renderer's own version and settings: what another one drew there stays as it is."""
     from data_engineering.render.folder import render_folder
-    from data_engineering.render.settings import VERSION
+    from data_engineering.render.settings import VERSION, Settings, to_dict
 
-    return render_folder(out / f"rendered-{VERSION}", count, SEED)
+    drawn_with = zlib.crc32(json.dumps(to_dict(Settings()), sort_keys=True).encode())
+    return render_folder(out / f"rendered-{VERSION}-{drawn_with:08x}", count, SEED)
 
 
 def _result_names(photos: Sequence[Path]) -> dict[Path, str]:
@@ -106,7 +140,7 @@ def _result_names(photos: Sequence[Path]) -> dict[Path, str]:
 
 
 def _annotate(
-    photos: Sequence[Path], names: dict[Path, str], out: Path, threshold: float | None, weights: str | None
+    photos: Sequence[Path], names: dict[Path, str], out: Path, threshold: float | None, weights: Mapping[str, str]
 ) -> tuple[list[Done], dict[Path, str]]:
     import httpx
     from tqdm import tqdm
@@ -117,76 +151,101 @@ def _annotate(
     os.environ.setdefault(LOG_FILE, str(out / "host.log"))  # the progress bar has the screen
     done: list[Done] = []
     failed: dict[Path, str] = {}
-    print(f"starting the host with {FUNCTION} …", flush=True)
-    model_paths = {FUNCTION: weights} if weights else None
-    with Host(port=0, model_paths=model_paths) as host, httpx.Client(timeout=120) as client:
-        if FUNCTION in host.failures or FUNCTION not in host.urls:
-            raise RuntimeError(f"{FUNCTION} cannot start: {host.failures.get(FUNCTION, 'not found')}")
+    print(f"starting the host with {', '.join(stages.FUNCTIONS)} …", flush=True)
+    with Host(port=0, model_paths=weights) as host, httpx.Client(timeout=120) as client:
+        urls = _running(host.urls, host.failures)
         for photo in tqdm(photos, desc="photographs", unit="photo"):
             try:
-                done.append(_annotate_one(client, host.urls[FUNCTION], photo, names[photo], out, threshold))
+                staged = stages.run(client, urls, photo, threshold)
+                row = stages.row(photo.name, staged) if len(done) < SHEET_PHOTOS else ()
+                done.append(_written(photo, names[photo], staged, row, out))
             except (ValueError, KeyError, OSError, httpx.HTTPError) as error:
                 failed[photo] = str(error)
     return done, failed
 
 
-def _annotate_one(client, url: str, photo: Path, name: str, out: Path, threshold: float | None) -> Done:  # noqa: ANN001
-    body: dict[str, object] = {"image": base64.b64encode(photo.read_bytes()).decode("ascii")}
-    if threshold is not None:
-        body["threshold"] = threshold
-    start = time.perf_counter()
-    response = client.post(url, json=body)
-    seconds = time.perf_counter() - start
-    if response.status_code != 200:
-        raise ValueError(_error_message(response))
-    image_rgb = images.read(photo)
-    size_wh = (image_rgb.shape[1], image_rgb.shape[0])
-    meta = {"function": FUNCTION, "model": response.headers.get("X-Quadrat-Model", ""), "seconds": round(seconds, 3)}
-    annotations = Annotations(photo.name, size_wh, cvat_answer.read(response.json(), size_wh), meta)
+def _running(urls: Mapping[str, str], failures: Mapping[str, str]) -> dict[str, str]:
+    """The functions that run; says which do not, and why."""
+    running = {name: urls[name] for name in stages.FUNCTIONS if name in urls and name not in failures}
+    reasons = {name: failures.get(name, "not found") for name in stages.FUNCTIONS if name not in running}
+    if not running:
+        raise RuntimeError("; ".join(f"{name} cannot start: {reason}" for name, reason in reasons.items()))
+    for name, reason in reasons.items():
+        print(f"{name} cannot start, the others go on without it: {reason}", flush=True)
+    return running
+
+
+def _written(photo: Path, name: str, staged: stages.Staged, row: Sequence[images.Rgb], out: Path) -> Done:
+    meta = {"functions": {function: dict(answer.facts) for function, answer in staged.answers.items()}}
+    annotations = Annotations(photo.name, staged.size_wh, staged.shapes, meta)
     shapes_json.write(out / "shapes" / f"{name}.json", annotations)
-    weights_note = response.headers.get("X-Quadrat-Note", "")  # what the card of the weights says, if anything
-    note = f"{weights_note} {HOW_TO_TRAIN}" if weights_note else ""
-    picture = overlay.draw(image_rgb, annotations.shapes, title=photo.name, note=note)
-    images.write(out / "overlays" / f"{name}.jpg", picture)
-    return Done(photo, annotations, seconds, out / "overlays" / f"{name}.jpg", note)
-
-
-def _error_message(response) -> str:  # noqa: ANN001
-    try:
-        return f"{response.status_code}: {response.json()['error']['message']}"
-    except (ValueError, KeyError, TypeError):
-        return f"{response.status_code}: {response.text[:200]}"
+    notes = dict.fromkeys(answer.note for answer in staged.answers.values() if answer.note)  # mostly one, said once
+    note = " ".join([*notes, HOW_TO_TRAIN]) if notes else ""
+    path = out / "overlays" / f"{name}.jpg"
+    images.write(path, overlay.draw(staged.image_rgb, annotations.instances, title=photo.name, note=note))
+    return Done(photo, staged.answers, annotations, path, note, row)
 
 
 def _write_sheet(path: Path, done: Sequence[Done]) -> None:
     cells = []
     for item in done[:SHEET_PHOTOS]:
         image_rgb = images.read(item.photo)
-        cells.append(overlay.draw(image_rgb, item.annotations.shapes, title=item.photo.name, long_side=900))
+        cells.append(overlay.draw(image_rgb, item.annotations.instances, title=item.photo.name, long_side=900))
+    images.write(path, overlay.contact_sheet(cells, columns=3, cell_px=800, note=_sheet_note(done)))
+
+
+def _write_stages(path: Path, done: Sequence[Done]) -> None:
+    images.write(path, stages.sheet([item.row for item in done[:SHEET_PHOTOS]], _sheet_note(done)))
+
+
+def _sheet_note(done: Sequence[Done]) -> str:
     more = f" The first {SHEET_PHOTOS} of {len(done)} photographs." if len(done) > SHEET_PHOTOS else ""
-    images.write(path, overlay.contact_sheet(cells, columns=3, cell_px=800, note=done[0].note + more))
+    return done[0].note + more
 
 
 def _print_table(done: Sequence[Done], failed: dict[Path, str]) -> None:
     width = max((len(item.photo.name) for item in done), default=5)
-    print(f"\n{'photo':<{width}}  colonies  seconds  overlay")
+    print(f"\n{'photo':<{width}}  corners  grid    colonies  seconds  overlay")
     for item in done:
         found = len(item.annotations.instances)
-        print(f"{item.photo.name:<{width}}  {found:>8}  {item.seconds:>7.2f}  {item.overlay}")
+        points = f"{item.verdict(CORNERS):<7}  {item.verdict(GRID):<6}"
+        print(f"{item.photo.name:<{width}}  {points}  {found:>8}  {item.seconds:>7.2f}  {item.overlay}")
+    for name, (stage, _) in POINTS.items():
+        counts = Counter(item.verdict(name) for item in done if name in item.answers)
+        if counts:
+            print(f"{stage}: {', '.join(f'{counts[status]} {status}' for status in VERDICTS)}")
     for photo, reason in failed.items():
         print(f"left out {photo}: {reason}")
 
 
 def _print_score(folder: Path, done: Sequence[Done]) -> None:
+    truth = [_truth(folder, item) for item in done]
+    print(f"\nagainst the truth of {len(done)} rendered photographs:")
+    for name, (stage, label) in POINTS.items():
+        if name in done[0].answers:
+            print(f"  {stage}: {_right(done, truth, label)}")
+    if COLONIES not in done[0].answers:
+        return
     from data_engineering.score import score
 
-    truth = [_truth(folder, item) for item in done]
     result = score(truth, [item.annotations for item in done])
     print(
-        f"\nagainst the truth of {len(done)} rendered photographs ({result.truths} colonies): "
-        f"mask mAP50 {result.map50:.3f}, mAP50-95 {result.map50_95:.3f}, class-agnostic mAP50 {result.map50_any:.3f}; "
-        f"found {result.recall:.0%}, their mean mask IoU {result.mask_iou:.3f}"
+        f"  {result.truths} colonies: mask mAP50 {result.map50:.3f}, mAP50-95 {result.map50_95:.3f}, "
+        f"class-agnostic mAP50 {result.map50_any:.3f}; found {result.recall:.0%}, "
+        f"their mean mask IoU {result.mask_iou:.3f}"
     )
+
+
+def _right(done: Sequence[Done], truth: Sequence[Annotations], label: str) -> str:
+    """How many answers are right, of photos with and without such points."""
+    pairs = [
+        (stages.points_of(item.annotations, label), stages.points_of(t, label))
+        for item, t in zip(done, truth, strict=True)
+    ]
+    right = [(wanted is not None, stages.is_right(found, wanted)) for found, wanted in pairs]
+    there, none = ([ok for has, ok in right if has is kind] for kind in (True, False))
+    where = "every corner within 5 % of a side" if label == "quadrat_corner" else "every seen point within half a cell"
+    return f"right on {sum(there)} of {len(there)} ({where}); nothing found on {sum(none)} of {len(none)} without"
 
 
 def _truth(folder: Path, item: Done) -> Annotations:
@@ -215,8 +274,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=Path("runs/demo"))
     parser.add_argument("--count", type=int, default=COUNT, help=f"photographs to render (default {COUNT})")
-    parser.add_argument("--threshold", type=float, help="lowest score, 0..1 (default: the function's)")
-    parser.add_argument("--weights", help="a run, a file or an export of your own (default: what ships)")
+    parser.add_argument("--threshold", type=float, help="lowest score of a colony, 0..1 (default: the function's)")
+    for option, what in (("--weights", "colonies"), ("--corner-weights", "corners"), ("--grid-weights", "the grid")):
+        parser.add_argument(option, help=f"for {what}: a run, a file or an export of your own (default: what ships)")
     parser.add_argument("--no-fiftyone", dest="fiftyone", action="store_false")
     return parser.parse_args(argv)
 

@@ -1,0 +1,213 @@
+"""The stages of one photograph, each a function asked as CVAT asks it: corners, rectified quadrat, grid, colonies."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deploy.serving import verdicts
+from quadrat import geometry, images, template
+from quadrat.formats import cvat_answer, overlay
+from quadrat.shapes import HIDDEN, VISIBLE, Annotations, Instance, Keypoints, Shape
+from quadrat.verdict import FAILED
+
+CORNERS, GRID, COLONIES = "pth-yolo-gridcorners", "pth-yolo-gridpose", "pth-yolo-coralseg"
+FUNCTIONS = (CORNERS, GRID, COLONIES)
+QUADRAT_PX = 720
+"""Side of the rectified quadrat in the picture of the stages."""
+
+_CELL_PX, _DRAWN_PX, _GRAY = 460, 920, 225
+_RIGHT_WITHIN = {"quadrat_corner": 0.05, "grid": 0.5}  # of the way to the next point: 5 % of a side, half a cell
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a function said of a photo.
+
+    Attributes:
+        shapes: in px of the photo.
+        facts: JSON-able: model, seconds and, of functions that judge, verdict, score, reasons and layout.
+        note: what must be known of the weights; empty if nothing.
+    """
+
+    shapes: tuple[Shape, ...]
+    facts: Mapping[str, Any]
+    note: str = ""
+
+    @property
+    def points(self) -> Keypoints | None:
+        """The corners or the grid, if there are any."""
+        return next((shape for shape in self.shapes if isinstance(shape, Keypoints)), None)
+
+    @property
+    def verdict(self) -> str:
+        """``ok``, ``review``, ``failed``; empty for a function that does not judge."""
+        return str(self.facts.get("verdict", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A photo with the answers of the functions that run, by name, and its quadrat, where corners were found."""
+
+    image_rgb: images.Rgb
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    quadrat: geometry.Rectified | None = None
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height in px."""
+        return self.image_rgb.shape[1], self.image_rgb.shape[0]
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """All that was found, points first."""
+        return tuple(shape for answer in self.answers.values() for shape in answer.shapes)
+
+
+def run(client: Any, urls: Mapping[str, str], photo: Path, threshold: float | None = None) -> Staged:
+    """Send a photo through the functions.
+
+    Args:
+        client: an `httpx.Client`.
+        urls: where to ask, by function name; those of `FUNCTIONS` are asked.
+        photo: file.
+        threshold: lowest score of a colony, 0..1.
+
+    Raises:
+        ValueError: a function refused the photo, or it cannot be read.
+    """
+    data = photo.read_bytes()
+    encoded = base64.b64encode(data).decode("ascii")
+    answers = {}
+    for name in (name for name in FUNCTIONS if name in urls):
+        body: dict[str, object] = {"image": encoded}
+        if name == COLONIES and threshold is not None:
+            body["threshold"] = threshold
+        answers[name] = _ask(client, urls[name], body, images.read_size_wh(photo))
+    image_rgb = images.decode(data)
+    return Staged(image_rgb, answers, _rectified(image_rgb, answers.get(CORNERS)))
+
+
+def _ask(client: Any, url: str, body: Mapping[str, object], size_wh: tuple[int, int]) -> Answer:
+    start = time.perf_counter()
+    response = client.post(url, json=body)
+    seconds = time.perf_counter() - start
+    if response.status_code != 200:
+        raise ValueError(_error_message(response))
+    headers = response.headers
+    facts: dict[str, Any] = {"model": headers.get("X-Quadrat-Model", ""), "seconds": round(seconds, 3)}
+    if verdicts.VERDICT in headers:
+        reasons = headers.get(verdicts.REASONS, "")
+        facts |= {"verdict": headers[verdicts.VERDICT], "score": float(headers[verdicts.SCORE])}
+        facts |= {"reasons": reasons.split("; ") if reasons else [], "layout": headers.get(verdicts.LAYOUT, "")}
+    shapes = tuple(_told(shape, facts) for shape in cvat_answer.read(response.json(), size_wh))
+    return Answer(shapes, facts, headers.get("X-Quadrat-Note", ""))
+
+
+def _told(shape: Shape, facts: Mapping[str, Any]) -> Shape:
+    """Points with what only the headers say of them, as the function's predictor had them."""
+    if not isinstance(shape, Keypoints) or "verdict" not in facts:
+        return shape
+    told = {"verdict": facts["verdict"], "reasons": "; ".join(facts["reasons"]), "layout": facts["layout"]}
+    return replace(shape, attributes={**shape.attributes, **told})
+
+
+def _error_message(response: Any) -> str:
+    try:
+        return f"{response.status_code}: {response.json()['error']['message']}"
+    except (ValueError, KeyError, TypeError):
+        return f"{response.status_code}: {response.text[:200]}"
+
+
+def _rectified(image_rgb: images.Rgb, corners: Answer | None) -> geometry.Rectified | None:
+    """The quadrat from straight above; none without four corners in the photo (CVAT keeps no place outside of it)."""
+    points = corners.points if corners else None
+    if points is None or (np.asarray(points.visibility) == HIDDEN).any():
+        return None
+    try:
+        return geometry.rectify(image_rgb, points.xy_px, (QUADRAT_PX, QUADRAT_PX))
+    except ValueError:  # corners that a person must put right
+        return None
+
+
+# ------------------------------------------------------------------------------------------------ the truth
+
+
+def is_right(found: Keypoints | None, truth: Keypoints | None) -> bool:
+    """Whether points lie where they should: each visible one near its own truth, or none where there is none to find.
+
+    Near is within 5 % of the side for a corner, within half a cell for a point of a grid.
+    """
+    if found is None or truth is None:
+        return found is truth
+    layout = template.load(truth.attributes.get("layout", "corners"))
+    starts, ends = np.array(layout.edges).T
+    step = float(np.median(np.linalg.norm(truth.xy_px[starts] - truth.xy_px[ends], axis=1)))
+    seen = np.asarray(truth.visibility) == VISIBLE
+    off = np.linalg.norm(found.xy_px - truth.xy_px, axis=1)[seen]
+    placed = (np.asarray(found.visibility) != HIDDEN)[seen]
+    return bool(found.names == truth.names and placed.all() and (off <= _RIGHT_WITHIN[truth.label] * step).all())
+
+
+def points_of(annotations: Annotations, label: str) -> Keypoints | None:
+    """The points of that label, if there are any."""
+    return next((points for points in annotations.keypoints if points.label == label), None)
+
+
+# ------------------------------------------------------------------------------------------------ the picture
+
+
+def sheet(rows: Sequence[Sequence[images.Rgb]], note: str) -> images.Rgb:
+    """One row a photo, see `row`.
+
+    Args:
+        rows: at least one.
+        note: stands under the sheet.
+    """
+    cells = [cell for row in rows for cell in row]
+    return overlay.contact_sheet(cells, columns=5, cell_px=_CELL_PX, note=note)
+
+
+def row(name: str, staged: Staged) -> list[images.Rgb]:
+    """Small pictures of the photo, its corners, rectified quadrat, grid and colonies, with the verdicts in words."""
+    corners, grid = staged.answers.get(CORNERS), staged.answers.get(GRID)
+    colonies = [shape for shape in staged.shapes if isinstance(shape, Instance)]
+    quadrat = staged.quadrat
+    if quadrat is None:
+        blank = np.full((staged.size_wh[1], staged.size_wh[0], 3), _GRAY, np.uint8)
+        rectified = _cell(blank, (), "no quadrat to rectify")
+        on_grid = _cell(staged.image_rgb, grid.shapes if grid else (), _words("grid", grid))
+    else:
+        rectified = _cell(quadrat.image_rgb, (), "rectified quadrat")
+        on_grid = _cell(quadrat.image_rgb, quadrat.from_photo(grid.shapes) if grid else (), _words("grid", grid))
+    return [
+        _cell(staged.image_rgb, (), name),
+        _cell(staged.image_rgb, corners.shapes if corners else (), _words("corners", corners)),
+        rectified,
+        on_grid,
+        _cell(staged.image_rgb, colonies, f"{len(colonies)} colonies" if COLONIES in staged.answers else "colonies: -"),
+    ]
+
+
+def _words(stage: str, answer: Answer | None) -> str:
+    if answer is None:
+        return f"{stage}: the function does not run"
+    reasons = answer.facts.get("reasons") or []
+    more = f", and {len(reasons) - 1} more reasons" if len(reasons) > 1 else ""
+    layout = f" ({answer.facts['layout']})" if stage == "grid" and answer.facts.get("layout") else ""
+    why = f": {reasons[0]}{more}" if reasons else ""
+    return f"{stage}{layout} {answer.verdict or FAILED}{why}"
+
+
+def _cell(image_rgb: images.Rgb, shapes: Sequence[Shape], words: str) -> images.Rgb:
+    """A picture with its shapes, without their legend, and words under it."""
+    height, width = image_rgb.shape[:2]
+    scale = min(1.0, _DRAWN_PX / max(height, width))
+    drawn = overlay.draw(image_rgb, shapes, long_side=_DRAWN_PX)[: round(height * scale), : round(width * scale)]
+    return overlay.contact_sheet([drawn], columns=1, cell_px=_CELL_PX, note=words)
