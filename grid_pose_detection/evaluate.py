@@ -208,7 +208,7 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"{name:20}" + "".join(f"{v:>{_width(head)}}" for v, head in zip(values, heads, strict=True)))
     lines += [f"{count:6d} x {reason}" for reason, count in result["reasons"].items()]
     if result["refused"] is not None:
-        lines.append(f"photos without a quadrat that were refused: {_percent(result['refused'])}")
+        lines.append(f"photos without a whole quadrat that were refused: {_percent(result['refused'])}")
     return "\n".join(lines)
 
 

@@ -82,7 +82,7 @@ class Photo:
     Attributes:
         name: of the photo.
         frame: kind of frame.
-        pairs: every true quadrat.
+        pairs: every true quadrat, but for frames cut so far that they cannot be located (`truth.quadrats`).
         results: what was found, best score first.
         hits: bool ``[P, 10]``: whether each of `results` has an OKS of 0.5, 0.55 ... 0.95 with a quadrat of its own.
         verdict: of the result.

@@ -20,6 +20,9 @@ from quadrat.template import Template
 Sample = tuple[Path, Callable[[], Annotations]]
 """A photo, and what gives what is true of it."""
 
+LEAST_CORNERS = 3
+"""So many corners of a frame fix the last one."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quadrat:
@@ -73,6 +76,9 @@ def cells_px(points: Keypoints, layout: Template) -> NDArray[np.float64]:
 def quadrats(known: Annotations, layouts: Sequence[Template]) -> list[Quadrat]:
     """The quadrats of a photo that have the label of `layouts`.
 
+    A frame of which fewer than `LEAST_CORNERS` are in the photo is left out: nobody can say where it lies, and the photo
+    is to be refused as one without a quadrat.
+
     Raises:
         ValueError: one that is in none of `layouts`, or without scale.
     """
@@ -86,6 +92,8 @@ def quadrats(known: Annotations, layouts: Sequence[Template]) -> list[Quadrat]:
                 f"its {len(points.names)} points {points.label!r} are of layout "
                 f"{points.attributes.get('layout', 'unknown')!r}: expected one of {[each.name for each in layouts]}"
             )
+        if is_frame(layout) and np.count_nonzero(points.visibility) < LEAST_CORNERS:
+            continue
         found.append(Quadrat(points, layout, cells_px(points, layout)))
     return found
 

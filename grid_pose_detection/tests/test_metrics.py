@@ -241,3 +241,9 @@ def test_quadrats_of_another_label_are_no_matter_and_of_another_layout_are_refus
     said = replace(known, shapes=(replace(grid, attributes={"layout": "grid9x13"}),))
     with pytest.raises(ValueError, match="expected one of"):
         truth.quadrats(said, [template.load("grid11x11")])
+
+
+def test_a_frame_with_two_corners_in_the_photo_is_to_be_refused() -> None:
+    cut, whole = (quadrat(CORNERS, hidden=hidden).points for hidden in ([2, 3], [3]))
+    assert truth.quadrats(Annotations("a.jpg", (1200, 1200), (cut,)), [CORNERS]) == []
+    assert len(truth.quadrats(Annotations("a.jpg", (1200, 1200), (whole,)), [CORNERS])) == 1
