@@ -22,7 +22,8 @@ FUNCTIONS = (CORNERS, GRID, COLONIES)
 QUADRAT_PX = 720
 """Side of the rectified quadrat in the picture of the stages."""
 
-_CELL_PX, _DRAWN_PX, _GRAY = 460, 920, 225
+_CELL_PX, _DRAWN_PX, _GAP_PX = 460, 900, 5
+_GRAY, _PAPER = 225, 250
 _RIGHT_WITHIN = {"quadrat_corner": 0.05, "grid": 0.5}  # of the way to the next point: 5 % of a side, half a cell
 
 
@@ -210,4 +211,5 @@ def _cell(image_rgb: images.Rgb, shapes: Sequence[Shape], words: str) -> images.
     height, width = image_rgb.shape[:2]
     scale = min(1.0, _DRAWN_PX / max(height, width))
     drawn = overlay.draw(image_rgb, shapes, long_side=_DRAWN_PX)[: round(height * scale), : round(width * scale)]
-    return overlay.contact_sheet([drawn], columns=1, cell_px=_CELL_PX, note=words)
+    cell = overlay.contact_sheet([drawn], columns=1, cell_px=_CELL_PX - 2 * _GAP_PX, note=words)
+    return np.pad(cell, ((_GAP_PX, _GAP_PX), (_GAP_PX, _GAP_PX), (0, 0)), constant_values=_PAPER)

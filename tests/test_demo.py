@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from deploy import demo
+from deploy import demo, stages
 from quadrat import images
 from quadrat.formats import cvat_xml, shapes_json
 
@@ -24,6 +25,13 @@ def test_the_demo_renders_annotates_and_scores(tmp_path, capsys):
     assert images.read(tmp_path / "contact_sheet.jpg").size
     printed = capsys.readouterr().out
     assert "mask mAP50" in printed
+    assert "cannot start" not in printed
+    for stage, label in demo.POINTS.values():  # both photographs show a frame with a grid
+        assert f"{stage}: right on 2 of 2" in printed
+        assert [label in {points.label for points in photo.keypoints} for photo in read_back] == [True, True]
+    assert all(item.verdict(stages.CORNERS) in ("ok", "review") for item in done)
+    height, width = images.read(tmp_path / "stages.jpg").shape[:2]
+    assert width > 2 * height
     assert all(str(item.overlay) in printed for item in done)
 
 
@@ -35,4 +43,25 @@ def test_the_demo_goes_on_past_a_bad_photo_and_lists_it(tmp_path, capsys):
     done, failed = demo.main(photos, out=tmp_path / "out", fiftyone=False)
     assert [path.name for path in failed] == ["broken.jpg"]
     assert sorted(item.overlay.name for item in done) == ["reef-2.jpg", "reef.jpg"]
-    assert "broken.jpg: 400" in capsys.readouterr().out
+    assert all(item.verdict(stages.GRID) == "failed" for item in done)
+    printed = capsys.readouterr().out
+    assert "broken.jpg: 400" in printed
+    assert "corners: 0 ok, 0 review, 2 failed" in printed
+
+
+def test_the_demo_says_which_function_cannot_start_and_goes_on_with_the_others(tmp_path, capsys):
+    images.write(tmp_path / "photos" / "reef.jpg", np.full((200, 300, 3), 90, np.uint8))
+    missing = {"corner_weights": "nowhere.pt", "grid_weights": "nowhere.pt"}
+    done, failed = demo.main(tmp_path / "photos", out=tmp_path / "out", fiftyone=False, **missing)
+    assert (len(done), failed) == (1, {})
+    printed = capsys.readouterr().out
+    assert "pth-yolo-gridcorners cannot start, the others go on without it:" in printed
+    assert "nowhere.pt: no such weights file" in printed
+    assert done[0].verdict(stages.CORNERS) == "-"
+
+
+def test_the_demo_ends_where_no_function_can_start(tmp_path):
+    images.write(tmp_path / "photos" / "reef.jpg", np.full((200, 300, 3), 90, np.uint8))
+    missing = dict.fromkeys(("weights", "corner_weights", "grid_weights"), "nowhere.pt")
+    with pytest.raises(RuntimeError, match=r"pth-yolo-coralseg cannot start: .*nowhere\.pt"):
+        demo.main(tmp_path / "photos", out=tmp_path / "out", fiftyone=False, **missing)
