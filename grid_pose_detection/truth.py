@@ -76,8 +76,8 @@ def cells_px(points: Keypoints, layout: Template) -> NDArray[np.float64]:
 def quadrats(known: Annotations, layouts: Sequence[Template]) -> list[Quadrat]:
     """The quadrats of a photo that have the label of `layouts`.
 
-    A frame of which fewer than `LEAST_CORNERS` are in the photo is left out: nobody can say where it lies, and the photo
-    is to be refused as one without a quadrat.
+    A frame of which fewer than `LEAST_CORNERS` are in the photo is left out: nobody can say where it lies, and the
+    photo is to be refused as one without a quadrat.
 
     Raises:
         ValueError: one that is in none of `layouts`, or without scale.
