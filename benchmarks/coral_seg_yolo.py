@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import time
 from collections.abc import Callable
 from statistics import median
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks import photos, yolo_setup
+from benchmarks import measure, photos, yolo_setup
 from benchmarks.cases import CheckError, Sides, case
 
 OBJECTS = 50
@@ -88,7 +87,7 @@ def _limit(function: yolo_setup.Function) -> Sides:
     return Sides(lambda: function.call(body), limit, check, lambda: {"share of each stage": _stages(function, body)})
 
 
-def _stages(function: yolo_setup.Function, body: bytes, rounds: int = 9) -> dict[str, str]:
+def _stages(function: yolo_setup.Function, body: bytes) -> dict[str, str]:
     """Median ms and share of each stage, each run alone on what the stage before gave."""
     from ultralytics.utils import nms
 
@@ -124,15 +123,7 @@ def _stages(function: yolo_setup.Function, body: bytes, rounds: int = 9) -> dict
         "polygons": lambda: encode.encode(shapes, size_wh, offered, threshold=threshold),
         "answer's JSON": answer.to_json,
     }
-    times_ms: dict[str, list[float]] = {name: [] for name in stages}
-    for _ in range(rounds + 1):
-        for name, stage in stages.items():
-            start = time.perf_counter()
-            stage()
-            times_ms[name].append(1000 * (time.perf_counter() - start))
-    medians = {name: median(values[1:]) for name, values in times_ms.items()}
-    whole = sum(medians.values())
-    return {name: f"{ms:.2f} ms ({ms / whole:.1%})" for name, ms in medians.items()}
+    return measure.stages(stages)
 
 
 # ------------------------------------------------------------------------------------------------ plain ultralytics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 from benchmarks.cases import Case
@@ -70,6 +70,14 @@ def run(case: Case, rounds: int | None = None) -> dict[str, object]:
         sides.close()
     reached = None if case.target is None or timing.ratio is None else timing.ratio >= case.target
     return {**described, **asdict(timing), "reached": reached, "facts": facts}
+
+
+def stages(named: Mapping[str, Callable[[], object]], rounds: int = 9) -> dict[str, str]:
+    """Median milliseconds of each stage and its share of their sum, run by turns; one round more goes unmeasured."""
+    times_ms = [[_milliseconds(stage) for stage in named.values()] for _ in range(rounds + 1)]
+    medians = [statistics.median(column) for column in zip(*times_ms[1:], strict=True)]
+    whole = sum(medians)
+    return {name: f"{ms:.2f} ms ({ms / whole:.1%})" for name, ms in zip(named, medians, strict=True)}
 
 
 def _quartiles(values: list[float]) -> tuple[float, float]:

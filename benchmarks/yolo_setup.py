@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
-import importlib.util
-import json
 import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
-from unittest import mock
 
 import numpy as np
 
+from benchmarks import served
 from coral_seg_yolo import model
 from quadrat import images
 from yolo import framework
@@ -42,8 +37,8 @@ def processor_has_bfloat16() -> bool:
     return has_bfloat16()
 
 
-class Function:
-    """The real function: `init_context` and `handler` of its main.py, under nuclio-sdk's Context and Event.
+class Function(served.Function):
+    """The real function of this module.
 
     Args:
         weights: as `model.load` takes them.
@@ -53,47 +48,19 @@ class Function:
     """
 
     def __init__(self, weights: str | None = None, precision: str = "f32", polygons: bool = True, tile_px: int = 0):
-        import nuclio_sdk
-
-        spec = importlib.util.spec_from_file_location("pth_yolo_coralseg_main", MAIN)
-        assert spec is not None
-        assert spec.loader is not None
-        self.main: Any = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(self.main)
-        silent = SimpleNamespace(**dict.fromkeys(("info_with", "error_with", "warn_with"), lambda *a, **k: None))
-        self.context = SimpleNamespace(user_data=SimpleNamespace(), logger=silent, Response=nuclio_sdk.Response)
         settings = {
             "MODEL_PATH": weights or "",
             "CONVERT_TO_POLYLINE": str(polygons).lower(),
             "TILE_SIZE": str(tile_px),
             "PRECISION": precision,
         }
-        with mock.patch.dict("os.environ", settings):
-            self.main.init_context(self.context)
-        self.event = nuclio_sdk.Event
+        super().__init__(MAIN, settings)
 
     @property
     def predictor(self) -> model.YoloPredictor:
         """What answers."""
         found: model.YoloPredictor = self.context.user_data.function.predictor
         return found
-
-    def answer(self, body: bytes) -> list[dict[str, Any]]:
-        """Request body in, shapes out; the JSON is decoded here."""
-        shapes: list[dict[str, Any]] = json.loads(self.call(body))
-        return shapes
-
-    def call(self, body: bytes) -> str:
-        """Request body in, answer body out: what is timed.
-
-        Raises:
-            RuntimeError: the answer is an error.
-        """
-        event = self.event(body=body, content_type="application/json", method="POST", path="/")
-        response = self.main.handler(self.context, event)
-        if response.status_code != 200:
-            raise RuntimeError(f"the function answered {response.status_code}: {response.body}")
-        return str(response.body)
 
 
 def request(jpeg: bytes, predictor: model.YoloPredictor, objects: int) -> bytes:
@@ -102,12 +69,7 @@ def request(jpeg: bytes, predictor: model.YoloPredictor, objects: int) -> bytes:
     Raises:
         ValueError: the network finds fewer in this photo.
     """
-    return body_of(jpeg, threshold_for(jpeg, predictor, objects))
-
-
-def body_of(jpeg: bytes, threshold: float) -> bytes:
-    """A detector request as CVAT sends it."""
-    return json.dumps({"image": base64.b64encode(jpeg).decode(), "threshold": threshold}).encode()
+    return served.body_of(jpeg, threshold_for(jpeg, predictor, objects))
 
 
 def threshold_for(jpeg: bytes, predictor: model.YoloPredictor, objects: int) -> float:
