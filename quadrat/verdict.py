@@ -38,8 +38,12 @@ class Limits:
     )  # median distance from the lattice; half a cell is the next point
     refused_share: tuple[float, float] = (0.5, NEVER)  # of all candidates: more wrong ones than right ones
     weakness: tuple[float, float] = (0.8, NEVER)  # 1 less the mean score that the network gives the points it sees
+    weakest_corner: tuple[float, float] = (
+        0.7,
+        NEVER,
+    )  # 1 less the least score of a frame's corners: one wrong is enough
     side_ratio: tuple[float, float] = (2.5, 6.0)  # longest over shortest side in the photo; 40 degrees of tilt give 2
-    off_square: tuple[float, float] = (0.08, 0.6)  # 0.08: 8 % too long or 4.6 degrees skew (`off_square`)
+    off_square: tuple[float, float] = (0.05, 0.6)  # 0.05: 5 % too long or 2.9 degrees skew (`off_square`)
     coarse_cm_per_px: tuple[float, float] = (0.5, 2.0)  # 0.5: a coral of 3 cm is 6 px wide
     cell_px_inverse: tuple[float, float] = (1 / 10, 1 / 4)  # of a lattice: cells below 10 px hardly show two strings
     photo_to_frame: tuple[float, float] = (6.0, 25.0)  # longer side of the photo over the frame's mean side
@@ -138,7 +142,12 @@ def judge(
         return _summed([*missing, _Defect(1.0, (1e-3, 1.0), words)])
     if residual is None:
         residual = fitted
-    defects = [*missing, *_fit(points, residual, refused, limits), *_scale(view, blur_px, limits), *_form(view, limits)]
+    defects = [
+        *missing,
+        *_fit(points, residual, refused, frame, limits),
+        *_scale(view, blur_px, limits),
+        *_form(view, limits),
+    ]
     if frame:
         defects += _outside(view, limits)
     unsure = list(ambiguous) or ([] if frame else list(_unseen_lines(points, template)))
@@ -184,15 +193,20 @@ def _missing(points: Keypoints, frame: bool, limits: Limits) -> Iterator[_Defect
     yield _Defect(len(gone) / len(points.names), limits.missing_share, words)
 
 
-def _fit(points: Keypoints, residual: float, refused: int, limits: Limits) -> Iterator[_Defect]:
+def _fit(points: Keypoints, residual: float, refused: int, frame: bool, limits: Limits) -> Iterator[_Defect]:
     seen = np.asarray(points.visibility) == VISIBLE
     found = max(int(np.count_nonzero(seen)), 1)
-    score = float(np.asarray(points.scores)[seen].mean()) if seen.any() else 0.0
+    scores = np.asarray(points.scores)[seen] if seen.any() else np.zeros(1)
     yield _Defect(residual, limits.residual_cells, f"points lie {100 * residual:.0f} % of a cell off an even lattice")
     yield _Defect(
         refused / (refused + found), limits.refused_share, f"{refused} more points were seen that fit nowhere"
     )
-    yield _Defect(1 - score, limits.weakness, f"points are only faintly seen (mean score {score:.2f})")
+    if frame:
+        least = float(scores.min())
+        yield _Defect(1 - least, limits.weakest_corner, f"a corner is only faintly seen (score {least:.2f})")
+    else:
+        mean = float(scores.mean())
+        yield _Defect(1 - mean, limits.weakness, f"points are only faintly seen (mean score {mean:.2f})")
 
 
 def _scale(view: FrameView, blur_px: float | None, limits: Limits) -> Iterator[_Defect]:

@@ -167,10 +167,11 @@ def test_near_45_degrees_the_first_corner_is_open():
 
 
 def test_faintly_seen_points_are_for_a_person():
-    scores = np.full(4, 0.1)
-    assert judge(replace(STRAIGHT, scores=scores), FRAME, SIZE).reasons == (
-        "points are only faintly seen (mean score 0.10)",
-    )
+    one = judge(replace(STRAIGHT, scores=[0.9, 0.9, 0.15, 0.9]), FRAME, SIZE)
+    assert one.reasons == ("a corner is only faintly seen (score 0.15)",)
+    assert judge(replace(STRAIGHT, scores=np.full(4, 0.5)), FRAME, SIZE).status == OK
+    grid = points_of(GRIDS[0], camera(), scores=np.full(117, 0.1))
+    assert judge(grid, GRIDS[0], SIZE).reasons == ("points are only faintly seen (mean score 0.10)",)
 
 
 @few
