@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from coral_seg_yolo import model
 from quadrat import masks
 from quadrat.shapes import Instance
+from yolo import exporting
 
 Rgb = NDArray[np.uint8]
 THRESHOLD = 0.25
+AXES = {"predictions": 2, "prototypes": 1}
+"""Each row of the predictions (a coordinate, a class, a coefficient) and each prototype has a scale of its own."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,13 @@ def compare(torch_one: model.YoloPredictor, export: model.YoloPredictor, photos_
         RuntimeError: the outputs have other shapes, or a colony of the one is none of the other.
     """
     torch_one.network.facts = export.network.facts
-    tensors: dict[str, float] = {"predictions": 0.0, "prototypes": 0.0}
+    tensors = dict.fromkeys(AXES, 0.0)
     scores, ious = [0.0], [1.0]
     for number, photo_rgb in enumerate(photos_rgb, 1):
         batch = export._letterbox(photo_rgb)
         for what, wanted, got in zip(tensors, torch_one.network(batch), export.network(batch), strict=True):
-            tensors[what] = max(tensors[what], tensor_difference(what, np.asarray(wanted), np.asarray(got)))
+            share = exporting.difference(what, np.asarray(wanted), np.asarray(got), AXES[what])
+            tensors[what] = max(tensors[what], share)
         pairs = _pairs(torch_one, export, photo_rgb, number)
         scores += [abs(one.score - other.score) for one, other in pairs]
         ious += [masks.iou(one, other) for one, other in pairs]
@@ -87,31 +91,11 @@ def check(parity: Parity, limits: Limits) -> None:
         RuntimeError: names the worst figure, what it is and what it may be.
     """
     for what, worst in parity.tensors.items():
-        if not worst <= limits.tensor:  # true for NaN as well
-            raise RuntimeError(
-                f"{what} differ from torch by {worst:.3%} of their largest value, allowed {limits.tensor:.2%}"
-            )
+        exporting.check_difference(what, worst, limits.tensor)
     if not parity.score <= limits.score:
         raise RuntimeError(f"a colony's score differs from torch by {parity.score:.4f}, allowed {limits.score}")
     if not parity.iou >= limits.iou:
         raise RuntimeError(f"a colony's mask has an IoU of {parity.iou:.4f} with torch's, allowed {limits.iou} or more")
-
-
-def tensor_difference(what: str, wanted: NDArray[np.floating], got: NDArray[np.floating]) -> float:
-    """Largest difference of two outputs as a share; infinite where a value is no number.
-
-    Each row of the predictions (a coordinate, a class, a coefficient) and each prototype has a scale of its own.
-
-    Raises:
-        RuntimeError: other shapes.
-    """
-    if wanted.shape != got.shape:
-        raise RuntimeError(f"{what} are {list(got.shape)}, torch gives {list(wanted.shape)}")
-    if not np.isfinite(got).all():
-        return float("inf")
-    axes = tuple(range(2 if what == "predictions" else 1, wanted.ndim))
-    scale = np.maximum(np.abs(wanted).max(axes, keepdims=True), 1e-3)
-    return float((np.abs(wanted.astype(np.float64) - got) / scale).max())
 
 
 def _pairs(

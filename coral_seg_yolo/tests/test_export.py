@@ -12,6 +12,7 @@ import pytest
 from coral_seg_yolo import export, model, parity
 from quadrat import images, masks
 from quadrat.predictor import Card, write_card
+from yolo import exporting
 
 from .test_model import photo
 
@@ -125,17 +126,6 @@ def test_the_command_says_what_it_compared_and_fails_loudly(weights: Path, tmp_p
     assert done.stderr.splitlines()[-1].endswith(".webp)")
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_no_numbers_are_a_difference(value: float) -> None:
-    good = np.ones((1, 3, 4))
-    bad = good.copy()
-    bad[0, 1, 2] = value
-    assert parity.tensor_difference("predictions", good, good) == 0
-    assert parity.tensor_difference("predictions", good, bad) == float("inf")
-    with pytest.raises(RuntimeError, match="torch gives"):
-        parity.tensor_difference("predictions", good, good[:, :2])
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -169,7 +159,7 @@ def test_a_colony_that_the_export_does_not_find_is_a_difference(weights: Path) -
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(weights: Path, monkeypatch) -> None:
-    monkeypatch.setitem(export.NEEDS, "onnx", ("onnx", "no_such_package"))
+    monkeypatch.setitem(exporting.NEEDS, "onnx", ("onnx", "no_such_package"))
     with pytest.raises(ValueError, match="pip install no_such_package"):
         export.main(str(weights), format="onnx")
 
