@@ -14,8 +14,6 @@ from quadrat import images
 
 MAX_BODY_BYTES = 64 * 2**20
 """Room for a photo of `images.MAX_BYTES` in base64; the same number is `maxRequestBodySize` in function.yaml."""
-MIN_SIDE_PX = 16
-"""A photo narrower than this holds nothing to find; it is a placeholder or a mistake."""
 
 _FIXES = {
     "image": "expected the photo's file (JPEG or PNG) in base64, as CVAT sends it",
@@ -89,7 +87,7 @@ def decode_image(text: str) -> NDArray[np.uint8]:
     """Decode the photo of a request: base64 to uint8 ``[H, W, 3]`` RGB, EXIF turned.
 
     Raises:
-        RequestError: 413 for more than `images.MAX_BYTES`, 400 for bad base64, an unreadable photo or a tiny one.
+        RequestError: 413 for more than `images.MAX_BYTES`, 400 for bad base64 or an unreadable photo.
     """
     _refuse_above(len(text) * 3 // 4, images.MAX_BYTES + 2, "field `image`: the photo")
     try:
@@ -99,17 +97,9 @@ def decode_image(text: str) -> NDArray[np.uint8]:
             400, "bad_base64", f"field `image` is not base64 ({error}): no line breaks and no `data:` prefix"
         ) from error
     try:
-        image = images.decode(data)
+        return images.decode(data)
     except images.ImageError as error:
         raise RequestError(400, "bad_image", f"field `image`: {error}") from error
-    height, width = image.shape[:2]
-    if min(height, width) < MIN_SIDE_PX:
-        raise RequestError(
-            400,
-            "image_too_small",
-            f"field `image` is a photo of {width} x {height} px: expected at least {MIN_SIDE_PX} px a side",
-        )
-    return image
 
 
 def _refuse_above(size: int, most: int, what: str) -> None:
