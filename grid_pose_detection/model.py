@@ -13,7 +13,7 @@ from grid_pose_detection import folder, matching
 from grid_pose_detection.candidates import Candidates
 from grid_pose_detection.network import PointFinder
 from grid_pose_detection.refine import refine_crossings
-from grid_pose_detection.refine_corners import refine_corners
+from grid_pose_detection.refine_corners import follow_frame
 from quadrat import sharpness, template, verdict
 from quadrat.predictor import Card, read_card
 from quadrat.shapes import HIDDEN, OCCLUDED, VISIBLE, Keypoints, Shape
@@ -171,9 +171,13 @@ class GridPredictor:
         found = matching.best_match(candidates, self.layouts, max_cost=self.max_cost)
         if found is None:
             return None, self.layouts[0], {}
-        refined = refine_corners if found.template.lattice_shape == (2, 2) else refine_crossings
-        found = refined(image_rgb, found)
-        facts = {"residual": found.residual, "refused": found.refused, "ambiguous": found.ambiguous}
+        facts: dict[str, Any] = {"residual": found.residual, "refused": found.refused}
+        facts["ambiguous"] = found.ambiguous
+        if found.template.lattice_shape == (2, 2):
+            frame = follow_frame(image_rgb, found)
+            found, facts["sides_seen"] = frame.match, frame.sides_seen
+        else:
+            found = refine_crossings(image_rgb, found)
         return matching.to_keypoints(found, size_wh), found.template, facts
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quadrat.frame_view import FrameView, cell_share, frame_of, is_frame, looks_alike_turned, off_square
 from quadrat.geometry import order_corners, tilt_deg
@@ -44,6 +45,7 @@ class Limits:
     )  # 1 less the least score of a frame's corners: one wrong is enough
     side_ratio: tuple[float, float] = (2.5, 6.0)  # longest over shortest side in the photo; 40 degrees of tilt give 2
     off_square: tuple[float, float] = (0.05, 0.6)  # 0.05: 5 % too long or 2.9 degrees skew (`off_square`)
+    unseen: tuple[float, float] = (1.25, NEVER)  # of a side: share without an edge, and what its corners lack in score
     coarse_cm_per_px: tuple[float, float] = (0.5, 2.0)  # 0.5: a coral of 3 cm is 6 px wide
     cell_px_inverse: tuple[float, float] = (1 / 10, 1 / 4)  # of a lattice: cells below 10 px hardly show two strings
     photo_to_frame: tuple[float, float] = (6.0, 25.0)  # longer side of the photo over the frame's mean side
@@ -110,6 +112,7 @@ def judge(
     refused: int = 0,
     ambiguous: Sequence[str] = (),
     blur_px: float | None = None,
+    sides_seen: NDArray[np.float64] | None = None,
     limits: Limits | None = None,
 ) -> Verdict:
     """Judge the corners of a frame or the points of a lattice.
@@ -123,6 +126,8 @@ def judge(
         refused: number of candidates that no point took.
         ambiguous: reasons, in words, why the numbering is not sure.
         blur_px: sigma of the blur (`quadrat.sharpness.blur_px`).
+        sides_seen: float64 ``[4]``, 0..1, of a frame: along which share of each side, clockwise from that of corners 1
+            and 2, an edge is seen; NaN where that was not measured.
         limits: others than the default.
 
     Raises:
@@ -150,6 +155,7 @@ def judge(
     ]
     if frame:
         defects += _outside(view, limits)
+        defects += _unseen_sides(points, sides_seen, limits) if sides_seen is not None else ()
     unsure = list(ambiguous) or ([] if frame else list(_unseen_lines(points, template)))
     return _summed([*defects, *(_Defect(1.0, (1.0, NEVER), words) for words in unsure)])
 
@@ -246,6 +252,19 @@ def _outside(view: FrameView, limits: Limits) -> Iterator[_Defect]:
     names = [str(k + 1) for k in np.flatnonzero(beyond > 0)]
     words = f"{_corners(names)} outside the photo, by up to {100 * share:.0f} % of a side"
     yield _Defect(share, limits.outside_share, words)
+
+
+def _unseen_sides(points: Keypoints, sides_seen: NDArray[np.float64], limits: Limits) -> Iterator[_Defect]:
+    """The side that speaks most against the frame: neither an edge nor corners that the network is sure of."""
+    scores = np.asarray(points.scores)
+    unseen = 2 - sides_seen - np.minimum(scores, np.roll(scores, -1))
+    if np.isfinite(unseen).any():
+        k = int(np.nanargmax(unseen))
+        side = f"the side from corner {points.names[k]} to {points.names[(k + 1) % 4]}"
+        words = f"an edge of a frame is seen along only {100 * sides_seen[k]:.0f} % of {side}"
+        yield _Defect(
+            float(unseen[k]), limits.unseen, words if sides_seen[k] else f"no edge of a frame is seen along {side}"
+        )
 
 
 def _corners(names: Sequence[str]) -> str:

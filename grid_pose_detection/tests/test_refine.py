@@ -9,6 +9,7 @@ import pytest
 from benchmarks import grid_refine
 from grid_pose_detection.candidates import Match
 from grid_pose_detection.refine import refine_corners, refine_crossings
+from grid_pose_detection.refine_corners import follow_frame
 from quadrat import template
 from quadrat.homography import apply_homography, fit_homography
 
@@ -172,3 +173,46 @@ def test_corners_on_a_line_are_given_back():
     match, _ = framed_match(900)
     flat = replace(match, xy_px=np.array([(0.0, 0), (1, 1), (2, 2), (3, 3)]))
     assert refine_corners(frame(), flat) is flat
+
+
+def covered(size=900, off=0.08):
+    """A frame whose first corner something lies over, and which the network put elsewhere without having seen it."""
+    true = apply_homography(homography(size), template.load("corners").uv)
+    side = np.linalg.norm(true[1] - true[0])
+    photo = frame(size)
+    cv2.circle(photo, tuple(int(v) for v in true[0]), int(0.15 * side), (90, 110, 80), -1)
+    match, _ = framed_match(size)
+    xy = true.copy()
+    xy[0] += off * side * np.array([-0.7, -0.7])
+    return photo, replace(match, xy_px=xy, found=np.arange(4) != 0), true, side
+
+
+@pytest.mark.parametrize("off", [-0.1, -0.06, 0.06, 0.1])
+def test_a_covered_corner_is_found_where_the_edges_of_its_sides_meet(off):
+    photo, match, true, side = covered(off=off)
+    refined = refine_corners(photo, match)
+    assert percent(refined.xy_px, true, side).max() < 3
+    assert refined.found.all()
+
+
+def test_a_covered_corner_without_a_frame_to_see_is_not_found():
+    _, match, _, _ = covered()
+    refined = refine_corners(seabed(900), match)
+    assert refined.found.tolist() == match.found.tolist()
+
+
+def test_a_found_corner_at_a_knot_outside_comes_in_to_where_whole_sides_meet():
+    photo, match, true, side = covered(off=0.04)
+    refined = refine_corners(photo, replace(match, found=np.ones(4, bool)))
+    assert percent(refined.xy_px, true, side).max() < 1.2
+
+
+def test_sides_are_seen_where_a_frame_is_and_there_only():
+    match, _ = framed_match(900)
+    photo = frame()
+    assert (follow_frame(photo, match).sides_seen > 0.9).all()
+    photo[:250] = seabed(900)[:250]  # the upper side is gone
+    seen = follow_frame(photo, match).sides_seen
+    assert seen[0] < 0.5
+    assert seen[2] > 0.9
+    assert np.isnan(follow_frame(photo[:1, :1], match).sides_seen).all()

@@ -174,6 +174,20 @@ def test_faintly_seen_points_are_for_a_person():
     assert judge(grid, GRIDS[0], SIZE).reasons == ("points are only faintly seen (mean score 0.10)",)
 
 
+def test_a_side_without_an_edge_is_for_a_person_unless_its_corners_are_clear():
+    def judged_with(seen: float, score: float) -> Verdict:
+        points = replace(STRAIGHT, scores=[0.9, 0.9, score, 0.9])
+        return judge(points, FRAME, SIZE, sides_seen=np.array([0.9, seen, 0.9, np.nan]))
+
+    assert judged_with(0.0, 0.4).reasons == ("no edge of a frame is seen along the side from corner 2 to 3",)
+    assert judged_with(0.2, 0.4).reasons == (
+        "an edge of a frame is seen along only 20 % of the side from corner 2 to 3",
+    )
+    assert judged_with(0.0, 0.9).status == judged_with(0.9, 0.4).status == OK
+    assert judged_with(0.5, 0.4).score < judged_with(0.9, 0.4).score
+    assert judge(STRAIGHT, FRAME, SIZE, sides_seen=np.full(4, np.nan)).status == OK
+
+
 @few
 @given(st.floats(0, 0.5), st.integers(0, 3))
 def test_the_score_falls_smoothly_as_a_corner_strays(off, which):
