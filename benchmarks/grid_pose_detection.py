@@ -88,7 +88,7 @@ def _stages(task: str, body: bytes, jpeg: bytes) -> dict[str, Callable[[], objec
     size_wh = image.shape[1], image.shape[0]
     view, predictions = finder.run(image)
     candidates, _ = finder.find(image, predictor.confidence)
-    points, layout, told = predictor._place(candidates, image)
+    points, layout, told = predictor._place(candidates, image, predictor.layouts)
     judged = predictor.predict_judged(image)
     batch, text = network.to_batch(view), request.parse(body).image
     return {
@@ -99,7 +99,7 @@ def _stages(task: str, body: bytes, jpeg: bytes) -> dict[str, Callable[[], objec
         "batch": lambda: network.to_batch(view),
         "forward pass": lambda: finder.network(batch),
         "suppression of doubles": lambda: finder.rows(predictions, finder.kept(predictions, predictor.confidence)),
-        "matching and refining": lambda: predictor._place(candidates, image),
+        "matching and refining": lambda: predictor._place(candidates, image, predictor.layouts),
         "blur": lambda: sharpness.blur_px(view.photo_rgb),
         "verdict": lambda: verdict.judge(points, layout, size_wh, **told),
         "encoding": lambda: encode.encode(judged.shapes, size_wh, offered).to_json(),

@@ -25,6 +25,8 @@ TASKS = ("corners", "grid")
 AUTO = "auto"
 FAINTEST = {"corners": 0.1, "grid": 0.25}
 """Lowest score of a point: of four corners each counts and their shape weeds out false ones, of a lattice few do."""
+_AS_MANY = 0.85
+"""Share of the points of a likelier layout that another needs, to be taken where that one gives no sound quadrat."""
 LEAST_KEYPOINT_SCORE = 0.3
 """A keypoint (formulation pose) that the network deems less visible is not taken as seen."""
 
@@ -154,23 +156,29 @@ class GridPredictor:
             raise ValueError(f"threshold is {threshold}: expected 0..1")
         size_wh = (image_rgb.shape[1], image_rgb.shape[0])
         candidates, view = self.finder.find(image_rgb, self.confidence)
-        points, layout, facts = self._place(candidates, image_rgb)
+        points, layout, facts = self._place(candidates, image_rgb, self.layouts)
         blur_px = sharpness.blur_px(view.photo_rgb) / float(view.scale.min()) if points else None
         passed = verdict.judge(points, layout, size_wh, blur_px=blur_px, **facts)
+        if points is not None and passed.status != verdict.OK:
+            for other in (each for each in self.layouts if each is not layout and self.match):
+                again, _, facts = self._place(candidates, image_rgb, [other])
+                second = verdict.judge(again, other, size_wh, blur_px=blur_px, **facts)
+                if second.status == verdict.OK and _seen(again) >= _AS_MANY * _seen(points):
+                    points, layout, passed = again, other, second
         if threshold is not None and passed.score < threshold:
             return Judged((), passed)
         return verdict.judged(points, layout, passed)
 
     def _place(
-        self, candidates: Candidates, image_rgb: NDArray[np.uint8]
+        self, candidates: Candidates, image_rgb: NDArray[np.uint8], layouts: Sequence[Template]
     ) -> tuple[Keypoints | None, Template, dict[str, Any]]:
         """The points, their layout, and what else the verdict is to know of them."""
         size_wh = (image_rgb.shape[1], image_rgb.shape[0])
         if not self.match:
-            return as_given(candidates, self.layouts[0], size_wh), self.layouts[0], {}
-        found = matching.best_match(candidates, self.layouts, max_cost=self.max_cost)
+            return as_given(candidates, layouts[0], size_wh), layouts[0], {}
+        found = matching.best_match(candidates, layouts, max_cost=self.max_cost)
         if found is None:
-            return None, self.layouts[0], {}
+            return None, layouts[0], {}
         facts: dict[str, Any] = {"residual": found.residual, "refused": found.refused}
         facts["ambiguous"] = found.ambiguous
         if found.template.lattice_shape == (2, 2):
@@ -179,6 +187,10 @@ class GridPredictor:
         else:
             found = refine_crossings(image_rgb, found)
         return matching.to_keypoints(found, size_wh), found.template, facts
+
+
+def _seen(points: Keypoints | None) -> int:
+    return 0 if points is None else int(np.count_nonzero(np.asarray(points.visibility) == VISIBLE))
 
 
 def as_given(candidates: Candidates, layout: Template, size_wh: tuple[int, int]) -> Keypoints | None:
