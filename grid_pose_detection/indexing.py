@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _BATCHES = (slice(0, 24, 4), slice(2, None, 5), slice(0, 72, 3))  # of points by distance from the middle
-_ENOUGH = 0.68  # agreement, as a share of the candidates, that makes more seeds needless
+_ENOUGH = 0.74  # agreement, as a share of the candidates, that makes more seeds needless
 _NEIGHBOURS = 10
 _SAME_STEP = 0.22  # differences this close, in lengths of the step, are one step
 _REFINED = np.array([[[1.0, 0], [0, 1]], [[2, 0], [0, 1]], [[1, 0], [0, 2]], [[2, 0], [-1, 1]]])

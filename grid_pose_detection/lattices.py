@@ -34,7 +34,8 @@ class Settings:
         fill: height of the quadrat in heights of the photo, if it were not tilted.
         lens_k1: radial distortion at the photo's corner (division model); below 0 barrel.
         sag: standard deviation of a string's bow, as a share of the frame's side.
-        kinds: whether candidates say ``CROSSING`` or ``END``; else all are ``ANY``.
+        kinds: whether candidates say ``CROSSING`` or ``END``, and the ends of strings on the frame are among them even
+            where they are no points of the template; else all are ``ANY``.
         confused: share of the kinds that are wrong.
     """
 
@@ -114,9 +115,11 @@ def random_lattice(rng: np.random.Generator, template: Template, settings: Setti
     false_px = _false(rng, seen, truth[beside], cell_px[beside], size_wh)
     if given.false >= 1:
         found, true_px = found[:0], true_px[:0]
-    origin = np.concatenate([found, np.full(count, -1)])
-    xy = np.concatenate([true_px, false_px])
+    ends_px = seen(_ends_beyond(rng, template, given))
+    origin = np.concatenate([found, np.full(count + len(ends_px), -1)])
+    xy = np.concatenate([true_px, false_px, ends_px])
     kinds = _kinds(rng, template, origin, given)
+    kinds[len(kinds) - len(ends_px) :] = END
     order = rng.permutation(len(xy))
     candidates = Candidates(xy[order], rng.uniform(0.3, 1.0, len(xy)), kinds[order])
     return RandomLattice(template, candidates, truth, cell_px, origin[order], size_wh)
@@ -200,6 +203,16 @@ def _on_bars(rng: np.random.Generator, count: int) -> Floats:
     across = (side % 2).astype(np.float64)
     uv = np.stack([along, across], axis=1)
     return np.where((side < 2)[:, None], uv, uv[:, ::-1])
+
+
+def _ends_beyond(rng: np.random.Generator, template: Template, given: Settings) -> Floats:
+    """Where strings end on the frame, of a layout whose points do not lie there: ``[n, 2]`` in the frame."""
+    if not given.kinds or given.false >= 1 or np.any((template.uv <= 0) | (template.uv >= 1)):
+        return np.zeros((0, 2))
+    u, v = (np.unique(template.uv[:, i].round(9)) for i in (0, 1))
+    down, across = (np.stack([np.repeat(p, 2), np.tile([0.0, 1.0], len(p))], axis=1) for p in (u, v))
+    ends = np.concatenate([down, across[:, ::-1]])
+    return ends[rng.random(len(ends)) >= given.missing]
 
 
 def _kinds(

@@ -31,14 +31,16 @@ Ints = NDArray[np.int64]
 MAX_COST = 0.35
 SURE = 3.0
 """Least margin of evidence (natural logarithm of a likelihood ratio) over the next best placing."""
-SURE_UNSEEN = 15.0
-"""The same where a whole outer row or column has no candidate: about what three points are worth."""
+SURE_UNSEEN = 3.0
+"""The same where a whole outer row or column has no candidate, in units of what one point is worth."""
 NEAR_45_DEG = 42.0
 """Quadrats turned further than this may as well be turned the other way."""
 LEAST_EVIDENCE = 10.0
 
+_INDEXED = 1.5  # candidates that the index is made of, at most, in points of the template; those of the best scores
 _ROUNDS = 2
 _TYPICAL = 0.12  # cells off that halve the weight of a pair
+_GATE_MEDIANS, _LEAST_GATE = 4.0, 0.15  # farther off than so many times the median, and cells: false after all
 _DOUBT = 0.05  # cells that a candidate of score 0 counts as farther away
 _OTHER_KIND = 0.15  # cells that a candidate of the wrong kind counts as farther away
 _FILLED = 0.5  # score of a filled point, as a share of its neighbours'
@@ -72,17 +74,17 @@ def best_match(candidates: Candidates, templates: Sequence[Template], *, max_cos
     _check(templates, max_cost)
     if len(templates[0].names) == 4 and templates[0].lattice_shape == (2, 2):
         return quads.match_corners(candidates, templates[0])
-    some = _likeliest(candidates, 3 * max(len(t.names) for t in templates))
+    some = _likeliest(candidates, round(_INDEXED * max(len(t.names) for t in templates)))
     indexed = index(some.xy_px)
     if indexed is None:
         return None
-    laid = [(_evidence(indexed, p, t), p, t) for t in templates if (p := placing.place(indexed, some.kinds, t))]
-    laid.sort(key=lambda one: -one[0])
-    if not laid or laid[0][0] < LEAST_EVIDENCE:
+    laid = [(p, t) for t in templates if (p := placing.place(indexed, some.kinds, t))]
+    laid.sort(key=lambda one: -one[0].evidence)
+    if not laid or laid[0][0].evidence < LEAST_EVIDENCE:
         return None
-    best = _lay(candidates, indexed, laid[0][1], laid[0][2], max_cost)
-    if best is not None and len(laid) > 1 and laid[0][0] - laid[1][0] < SURE:
-        doubt = f"layout {laid[1][2].name} fits as well as {best.template.name}"
+    best = _lay(candidates, indexed, *laid[0], max_cost)
+    if best is not None and len(laid) > 1 and laid[0][0].evidence - laid[1][0].evidence < SURE:
+        doubt = f"layout {laid[1][1].name} fits as well as {best.template.name}"
         best = replace(best, ambiguous=(*best.ambiguous, doubt))
     return best
 
@@ -104,12 +106,6 @@ def _likeliest(candidates: Candidates, count: int) -> Candidates:
         return candidates
     best = np.argsort(-candidates.scores, kind="stable")[:count]
     return Candidates(candidates.xy_px[best], candidates.scores[best], candidates.kinds[best])
-
-
-def _evidence(indexed: Indexed, placed: Placing, template: Template) -> float:
-    """Log of how much likelier the candidates are as this lattice than as false ones."""
-    seen = min(max(np.count_nonzero(indexed.weights) / len(template.names), 0.2), 0.9)
-    return float(placed.for_points + len(template.names) * np.log(1 - seen))
 
 
 # ------------------------------------------------------------------------------------------------ laying
@@ -147,6 +143,9 @@ def _lay(
         flat = projective.apply(to_cells, rough)
         point, chosen = _assign(candidates, flat, cells.places + moved, template, max_cost)
         pairs = rough[chosen]
+    gap = np.linalg.norm(flat[chosen] - (cells.places + moved)[point], axis=1)
+    typical = gap <= max(_LEAST_GATE, _GATE_MEDIANS * float(np.median(gap))) if len(gap) else gap > 0
+    point, chosen, gap = point[typical], chosen[typical], gap[typical]
     if len(point) < 4:
         return None
     from_cells = np.asarray(np.linalg.inv(to_cells @ to_rough), np.float64)
@@ -164,7 +163,7 @@ def _lay(
         found,
         _scores(template, point, candidates.scores[chosen]),
         homography / abs(homography[2, 2]),
-        float(np.median(np.linalg.norm(flat[chosen] - (cells.places + moved)[point], axis=1))),
+        float(np.median(gap)),
         len(candidates) - len(point),
         _doubts(template, found, placed, corners),
     )
@@ -231,7 +230,7 @@ def _doubts(template: Template, found: NDArray[np.bool_], placed: Placing, corne
     unseen = _unseen_sides(template, found)
     if placed.margin < SURE:
         doubts.append(f"the grid fits as well {_shifted(placed.rival)}")
-    elif unseen and placed.margin < SURE_UNSEEN:
+    elif unseen and placed.margin < SURE_UNSEEN * placed.one_point:
         doubts.append(f"no point seen in the {' and the '.join(unseen)}")
     if abs(turned := geometry.tilt_deg(corners)) > NEAR_45_DEG:
         doubts.append(f"turned by {abs(turned):.0f} degrees: rows and columns may be taken for each other")

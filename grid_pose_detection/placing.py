@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_pose_detection.candidates import END
+from grid_pose_detection.candidates import ANY, CROSSING, END
 from grid_pose_detection.indexing import Indexed
 from quadrat.template import Template
 
@@ -24,8 +24,9 @@ Ints = NDArray[np.int64]
 
 _SPREAD = 0.055  # cells a found point lies off its crossing, along each axis; Student's t, for there are worse ones
 _TAIL = 4.0  # its degrees of freedom
+_BAR = 2.0  # log of how much denser false points lie on a bar of the frame than elsewhere
 _CONFUSED = 0.05  # share of the kinds that are wrong
-_TURNS = 4  # pairs of steps that are tried
+_TURNS = 3  # pairs of steps that are tried
 _TURNED_DEG = 50.0
 _REACH = 60  # cells from the middle
 _NODE_CROSSING, _NODE_END, _NODE_FRAME = 0, 1, 2
@@ -39,7 +40,9 @@ class Placing:
         turn: int64 ``[2, 2]``, from steps of the index to columns and rows.
         shift: int64 ``[2]``, column and row number of cell (0, 0) of the turned index.
         point: int64 ``[N]``, which point of the template each candidate is taken for; -1 for none.
-        for_points: evidence: log of how much likelier these candidates are as points than as false ones.
+        evidence: log of how much likelier candidates are, as points and as ends on the frame, than as false ones; and
+            how likely it is that so many of all are there. Comparable between templates.
+        one_point: what a typical candidate adds to the evidence for a shift.
         margin: by how much all evidence surpasses that of the next best placing.
         rival: column and row by which that one is shifted against this; ``None`` where it is turned another way.
     """
@@ -47,7 +50,8 @@ class Placing:
     turn: Ints
     shift: Ints
     point: Ints
-    for_points: float
+    evidence: float
+    one_point: float
     margin: float
     rival: tuple[int, int] | None
 
@@ -93,23 +97,77 @@ def place(indexed: Indexed, kinds: Ints, template: Template) -> Placing | None:
     turns = _turns(indexed, used)
     if not len(turns):
         return None
-    at, gains = nodes(template), _gains(indexed, used, kinds, len(template.names))
-    cells = np.einsum("tij,nj->tni", turns, indexed.nearest[used])
-    shifts = at.cr - cells[:, :, None]  # [T, n, M, 2]: what brings a candidate to a node
-    low = shifts.min(axis=(0, 1, 2))
-    columns, rows = shifts.max(axis=(0, 1, 2)) - low + 1
-    x, y = shifts[..., 0] - low[0], shifts[..., 1] - low[1]
-    flat = (np.arange(len(turns))[:, None, None] * rows + y) * columns + x
-    votes = np.broadcast_to(gains[:, at.sort], flat.shape)
-    tally = np.bincount(flat.ravel(), votes.ravel(), minlength=int(len(turns) * rows * columns)).astype(np.float64)
-    tally = tally.reshape(len(turns), rows, columns)
+    at, odds = nodes(template), _odds(len(used), len(template.names))
+    gains = _gains(indexed, used, kinds, len(template.names))
+    cells = indexed.nearest[used] @ turns.swapaxes(1, 2)  # [T, n, 2]
+    tally, low = _tally(cells, at, gains)
+    if (at.sort == _NODE_FRAME).any():
+        tally += _on_bars(indexed, kinds, turns, template.lattice_shape[::-1], low, tally.shape)
     turn, v, u = np.unravel_index(int(tally.argmax()), tally.shape)
     shift = np.array([u, v]) + low
     point = np.full(len(indexed.cells), -1)
     point[used] = _points(template, cells[turn] + shift)
-    hit = point[used] >= 0
-    for_points = gains[hit, at.sort[point[used][hit]]].sum()
-    return Placing(turns[turn], shift, point, float(for_points), *_next_best(tally, (int(turn), int(v), int(u))))
+    worth = _worth(cells[turn] + shift, at, gains)
+    expected = len(template.names) if (kinds == ANY).all() else len(at.sort)
+    margin, rival = _next_best(tally, (int(turn), int(v), int(u)))
+    there = len(worth) / expected
+    evidence = float((worth - odds).sum()) - expected * _entropy(min(there, 1.0))
+    return Placing(turns[turn], shift, point, evidence, float(np.median(worth)), margin, rival)
+
+
+def _odds(found: int, expected: int) -> float:
+    """Log odds that a point is among the candidates."""
+    share = min(max(found / expected, 0.2), 0.9)
+    return math.log(share / (1 - share))
+
+
+def _entropy(share: float) -> float:
+    return -sum(p * math.log(p) for p in (share, 1 - share) if p > 0)
+
+
+def _worth(cr: Ints, at: Nodes, gains: Floats) -> Floats:
+    """What each candidate that is on a node adds to the evidence; 0 alone where none is."""
+    number = np.full((at.cr.max(axis=0) + 3)[::-1], -1)  # one row and column before and after
+    number[at.cr[:, 1] + 1, at.cr[:, 0] + 1] = at.sort
+    inside = ((cr >= -1) & (cr <= at.cr.max(axis=0) + 1)).all(axis=1)
+    sort = number[cr[inside, 1] + 1, cr[inside, 0] + 1]
+    worth = gains[inside][np.arange(len(sort)), sort][sort >= 0]
+    return worth[worth > 0] if (worth > 0).any() else np.zeros(1)
+
+
+def _tally(cells: Ints, at: Nodes, gains: Floats) -> tuple[Floats, Ints]:
+    """Evidence for each turn and shift ``[T, rows, columns]``, and the least shift (column, row) of these."""
+    flat = cells.reshape(-1, 2)
+    low = at.cr.min(axis=0) - flat.max(axis=0)
+    columns, rows = at.cr.max(axis=0) - flat.min(axis=0) - low + 1
+    stride = np.array([1, columns])
+    of_cells = (np.arange(len(cells)) * rows * columns)[:, None] - (cells + low) @ stride
+    bins = of_cells[:, :, None] + at.cr @ stride  # a candidate and a node: the shift that brings one to the other
+    votes = np.broadcast_to(gains[:, at.sort], bins.shape)
+    tally = np.bincount(bins.ravel(), votes.ravel(), minlength=int(len(cells) * rows * columns))
+    return tally.astype(np.float64).reshape(len(cells), int(rows), int(columns)), low
+
+
+def _on_bars(
+    indexed: Indexed, kinds: Ints, turns: Ints, size: tuple[int, int], low: Ints, shape: tuple[int, ...]
+) -> Floats:
+    """Evidence ``[T, rows, columns]`` from what lies on the bars, a step beyond the lattice: false points like them."""
+    places = indexed.cells @ turns.swapaxes(1, 2)  # [T, N, 2]
+    on_lattice = places[:, indexed.weights > 0]
+    within = np.abs(places - np.median(on_lattice, axis=1, keepdims=True)) < np.array(size) / 2 + 1.5
+    bins = np.rint(places).astype(np.int64)
+    off = np.square(places - bins) / (_TAIL * _SPREAD**2)
+    gains = np.maximum(_BAR - (_TAIL + 1) / 2 * np.log1p(off), 0) * (within[..., ::-1] & (kinds != CROSSING)[:, None])
+    evidence = np.zeros(shape)
+    for axis in (0, 1):
+        count = shape[2 - axis]
+        start = np.arange(len(turns))[:, None] * count
+        for bar in (-1, size[axis]):
+            at = bar - bins[..., axis] - low[axis]
+            inside = (at >= 0) & (at < count)
+            sums = np.bincount((start + at)[inside], gains[..., axis][inside], minlength=len(turns) * count)
+            evidence += sums.reshape(-1, 1, count) if axis == 0 else sums.reshape(-1, count, 1)
+    return evidence
 
 
 def _next_best(tally: Floats, best: tuple[int, int, int]) -> tuple[float, tuple[int, int] | None]:
@@ -143,10 +201,9 @@ def _one_a_crossing(indexed: Indexed) -> Ints:
 
 def _gains(indexed: Indexed, used: Ints, kinds: Ints, points: int) -> Floats:
     """What each of `used` weighs as a crossing, an end that is a point, and an end that is none: ``[n, 3]``."""
-    seen = min(max(len(used) / points, 0.2), 0.9)
     false = max(len(indexed.weights) - len(used), 3) / (2 * points)  # a cell
     off = np.square(indexed.cells[used] - indexed.nearest[used]).sum(axis=1)
-    gain = math.log(seen / (1 - seen) / (2 * math.pi * _SPREAD**2 * false))
+    gain = _odds(len(used), points) - math.log(2 * math.pi * _SPREAD**2 * false)
     gain = gain - (_TAIL / 2 + 1) * np.log1p(off / (_TAIL * _SPREAD**2))
     told = np.array([[1 - _CONFUSED, _CONFUSED, _CONFUSED], [_CONFUSED, 1 - _CONFUSED, 1 - _CONFUSED], [0.5, 0.5, 0.5]])
     kind = kinds[used]
