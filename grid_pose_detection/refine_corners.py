@@ -47,13 +47,15 @@ _ENOUGH = 2.0
 """Least sum of weights; one clear piece has up to 3."""
 _FARTHEST = 0.02
 _LEAST_PIECES, _LEAST_INSIDE = 5, 10
+_CLEAR = 0.6
+"""Least share of a side's pieces on one curve for that to say where a corner is that lies far off."""
 
 _FAR_PITCH, _FAR_BOX = 0.004, 3
 """Samples when a corner may be far off, and in the boxes to either side of an edge."""
 _AT_HOME = 3
 """Samples that a corner may be off and still be deemed right."""
 _FAR_BOWS = np.array([-2, 0, 2])
-_GAIN, _VISIBLE, _CLEAR = 5.0, 0.4, 0.6
+_GAIN, _VISIBLE, _SURE = 5.0, 0.4, 0.75
 """Least gain of a side that is turned (one clear piece has up to 4); least shares of it that must then be seen for its
 corner to go there, to count as found."""
 
@@ -99,9 +101,9 @@ def follow_frame(image_rgb: NDArray[np.uint8], match: Match) -> Frame:
         to_px, _ = fit_homography(_ROUND, xy[order])
     except ValueError:  # corners on a line fix no frame
         return as_it_is
-    seen_share = as_it_is.sides_seen
+    seen_share, still = as_it_is.sides_seen, np.zeros(4, np.bool_)
     for _ in range(2):
-        seen = _profiles(photo, to_px, _PITCH, _REACH + _WIDE)
+        seen = _profiles(photo, to_px, _PITCH, _REACH + _WIDE, _REACH + _WIDE)
         if seen is None:
             break
         edge, weight = _inner_edges(*seen)
@@ -110,8 +112,9 @@ def follow_frame(image_rgb: NDArray[np.uint8], match: Match) -> Frame:
         begins = _at_corner(edge, weight, whole[:, 0], clear, covered)
         ends = np.roll(_at_corner(edge[:, ::-1], weight[:, ::-1], whole[:, 1], clear, np.roll(covered, -1)), 1)
         moved = _ROUND + begins[:, None] * _OUT + ends[:, None] * np.roll(_OUT, 1, 0)
-        xy[order] = apply_homography(to_px, moved)
-        if np.abs(moved - _ROUND).max() < _FARTHEST:
+        xy[order] = apply_homography(to_px, np.where(still[:, None], _ROUND, moved))
+        still = np.abs(moved - _ROUND).max(1) < _FARTHEST  # what is near already stays
+        if still.all():
             break
         to_px, _ = fit_homography(_ROUND, xy[order])
     return Frame(replace(match, xy_px=xy, found=found), seen_share)
@@ -124,7 +127,7 @@ def _settled(photo: NDArray[Any], xy: Floats, found: NDArray[np.bool_]) -> tuple
         ValueError: the corners fix no frame.
     """
     to_px, _ = fit_homography(_ROUND, xy)
-    seen = _profiles(photo, to_px, _FAR_PITCH, _REACH + _FAR_BOX)
+    seen = _profiles(photo, to_px, _FAR_PITCH, _REACH + _FAR_BOX, _AT_HOME)
     if seen is None:
         return xy, np.zeros(4, np.bool_)
     steps, inside = _steps(seen[0], _FAR_BOX, _FAR_BOX), seen[1]
@@ -134,7 +137,7 @@ def _settled(photo: NDArray[Any], xy: Floats, found: NDArray[np.bool_]) -> tuple
         gain, share, off = np.transpose(sides)
         if gain.max() > _GAIN and (share > _VISIBLE).all():
             xy[k] = apply_homography(to_px, _ROUND[k : k + 1] + off[0] * _OUT[k] + off[1] * _OUT[k - 1])[0]
-            settled[k] = (share > _CLEAR).all()
+            settled[k] = (share > _SURE).all()
     return xy, settled
 
 
@@ -152,7 +155,7 @@ def _turned(steps: NDArray[np.float32], inside: NDArray[np.bool_]) -> tuple[floa
         signal = _like_the_path(steps[None], signal, climbed(signal, path[None]), inside[None])
     still, *_ = _best_line(signal[0], inside, near, near)
     total, share, begin, _ = _best_line(signal[0], inside, free, near)
-    return total - still, share, begin * _FAR_PITCH
+    return total - still, share, (begin - 0.5) * _FAR_PITCH  # edges lie between samples
 
 
 def _best_line(
@@ -162,7 +165,7 @@ def _best_line(
     t = (np.arange(_PIECES) + 0.5) / _PIECES
     bow = _FAR_BOWS[:, None] * 4 * t * (1 - t)
     lines = (begin[:, None, None, None] * (1 - t) + end[:, None, None] * t + bow).reshape(-1, _PIECES)
-    paths = np.clip(np.rint(lines + 0.5).astype(np.int64) + _REACH, 0, 2 * _REACH)
+    paths = np.clip(np.rint(lines).astype(np.int64) + _REACH, 0, 2 * _REACH)
     heights = (np.clip(signal, -1, _CLIP) * inside[:, None])[np.arange(_PIECES), paths]
     best = int(heights.sum(1).argmax())
     share = np.count_nonzero(heights[best] > 1) / max(int(np.count_nonzero(inside)), _LEAST_INSIDE)
@@ -176,9 +179,9 @@ def _clockwise(uv: Floats) -> NDArray[np.int64] | None:
 
 
 def _profiles(
-    image: NDArray[Any], to_px: Homography, pitch: float, reach: int
+    image: NDArray[Any], to_px: Homography, pitch: float, reach: int, within: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
-    """Colours float32 ``[4, C, T, 3]`` of pieces of the sides from inside to outside, and which lie in the photo."""
+    """Colours float32 ``[4, C, T, 3]`` of pieces of sides, inside to outside; which lie `within` it in the photo."""
     along = (np.arange(_PIECES * _IN_PIECE) + 0.5) / (_PIECES * _IN_PIECE)
     across = np.arange(-reach, reach + 1) * pitch
     sides = _ROUND[:, None] + along[:, None] * _ALONG[:, None]
@@ -189,7 +192,7 @@ def _profiles(
     xy = (xyw[..., :2] / xyw[..., 2:]).reshape(-1, len(across), 2)
     x, y = (xy - 0.5).astype(np.float32).transpose(2, 0, 1)
     seen = np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
-    near = xy[:, 3 * reach // 4 : 5 * reach // 4 + 1]  # beyond, nothing but the repeated border would look like an edge
+    near = xy[:, reach - within : reach + within + 1]
     inside = ((near >= 0) & (near <= image.shape[1::-1])).all((1, 2)).reshape(4, _PIECES, _IN_PIECE).all(2)
     pieces = seen.reshape(4, _PIECES, _IN_PIECE, len(across), 3).mean(2, dtype=np.float32)
     return pieces, np.asarray(inside)

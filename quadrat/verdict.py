@@ -127,7 +127,7 @@ def judge(
         ambiguous: reasons, in words, why the numbering is not sure.
         blur_px: sigma of the blur (`quadrat.sharpness.blur_px`).
         sides_seen: float64 ``[4]``, 0..1, of a frame: along which share of each side, clockwise from that of corners 1
-            and 2, an edge is seen; NaN where that was not measured.
+            and 2, an edge is seen; NaN where the side is not in the photo, or throughout where nothing was measured.
         limits: others than the default.
 
     Raises:
@@ -256,15 +256,15 @@ def _outside(view: FrameView, limits: Limits) -> Iterator[_Defect]:
 
 def _unseen_sides(points: Keypoints, sides_seen: NDArray[np.float64], limits: Limits) -> Iterator[_Defect]:
     """The side that speaks most against the frame: neither an edge nor corners that the network is sure of."""
-    scores = np.asarray(points.scores)
+    if np.isnan(sides_seen).all():
+        return
+    scores, sides_seen = np.asarray(points.scores), np.nan_to_num(sides_seen)
     unseen = 2 - sides_seen - np.minimum(scores, np.roll(scores, -1))
-    if np.isfinite(unseen).any():
-        k = int(np.nanargmax(unseen))
-        side = f"the side from corner {points.names[k]} to {points.names[(k + 1) % 4]}"
-        words = f"an edge of a frame is seen along only {100 * sides_seen[k]:.0f} % of {side}"
-        yield _Defect(
-            float(unseen[k]), limits.unseen, words if sides_seen[k] else f"no edge of a frame is seen along {side}"
-        )
+    k = int(unseen.argmax())
+    side = f"the side from corner {points.names[k]} to {points.names[(k + 1) % 4]}"
+    seen = f"an edge of a frame is seen along only {100 * sides_seen[k]:.0f} % of"
+    words = f"{seen if sides_seen[k] else 'no edge of a frame is seen along'} {side}"
+    yield _Defect(float(unseen[k]), limits.unseen, words)
 
 
 def _corners(names: Sequence[str]) -> str:

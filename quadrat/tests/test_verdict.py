@@ -177,9 +177,10 @@ def test_faintly_seen_points_are_for_a_person():
 def test_a_side_without_an_edge_is_for_a_person_unless_its_corners_are_clear():
     def judged_with(seen: float, score: float) -> Verdict:
         points = replace(STRAIGHT, scores=[0.9, 0.9, score, 0.9])
-        return judge(points, FRAME, SIZE, sides_seen=np.array([0.9, seen, 0.9, np.nan]))
+        return judge(points, FRAME, SIZE, sides_seen=np.array([0.9, seen, 0.9, 0.9]))
 
     assert judged_with(0.0, 0.4).reasons == ("no edge of a frame is seen along the side from corner 2 to 3",)
+    assert judged_with(np.nan, 0.4).reasons == judged_with(0.0, 0.4).reasons
     assert judged_with(0.2, 0.4).reasons == (
         "an edge of a frame is seen along only 20 % of the side from corner 2 to 3",
     )
