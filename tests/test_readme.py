@@ -29,8 +29,9 @@ MADE_BY_USERS = (
     "site/",
     "photos/",
     "frames/",
+    "functions/",
     "red_things/",
-)  # the last two: the examples of a new layout and of a new module
+)  # the last three: the examples of a new layout and of a new module
 FROZEN_SETS = ("validation-v",)
 
 
