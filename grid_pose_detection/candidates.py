@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from quadrat.homography import Homography
 from quadrat.shapes import HIDDEN, OCCLUDED, VISIBLE, Keypoints
@@ -15,6 +16,10 @@ ANY, CROSSING, END = -1, 0, 1
 """Kind of a candidate: not told, a crossing of two strings inside the frame, the end of a string on the frame."""
 
 _UNTOLD: NDArray[np.int64] = np.zeros(0, np.int64)
+
+
+BORDER = 0.1
+"""Share of a cell by which a point of a lattice may be off at the photo's border."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,17 +89,23 @@ class Match:
 def to_keypoints(match: Match, size_wh: tuple[int, int], score: float = 1.0) -> Keypoints:
     """As keypoints of a photo: found points visible, filled ones occluded, or hidden where they lie outside of it.
 
+    A point of a lattice that lies outside by less than `BORDER` of a cell is put on the border: it may be off by that.
+
     Args:
         match: template over candidates.
         size_wh: photo in px.
         score: 0..1, of the object as a whole.
     """
-    inside = ((match.xy_px >= 0) & (match.xy_px <= size_wh)).all(axis=1)
+    lattice = min(match.template.lattice_shape) > 2
+    near_px = BORDER * float(np.median(cKDTree(match.xy_px).query(match.xy_px, 2)[0][:, 1])) if lattice else 0.0
+    on_photo = np.clip(match.xy_px, 0, size_wh)
+    inside = np.abs(match.xy_px - on_photo).max(axis=1) <= near_px
+    xy_px = np.where(inside[:, None], on_photo, match.xy_px)
     visibility = np.where(match.found, VISIBLE, np.where(inside, OCCLUDED, HIDDEN)).astype(np.uint8)
     return Keypoints(
         match.template.label,
         match.template.names,
-        match.xy_px,
+        xy_px,
         visibility,
         match.scores,
         score,

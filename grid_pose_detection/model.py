@@ -25,8 +25,9 @@ TASKS = ("corners", "grid")
 AUTO = "auto"
 FAINTEST = {"corners": 0.1, "grid": 0.25}
 """Lowest score of a point: of four corners each counts and their shape weeds out false ones, of a lattice few do."""
-_AS_MANY = 0.85
-"""Share of the points of a likelier layout that another needs, to be taken where that one gives no sound quadrat."""
+_AS_MANY, _SOUNDER = 0.85, 10
+"""Another layout is taken where the likeliest gives no sound quadrat: with such a share of its points at least, and a
+verdict of ok or of so many times the score."""
 LEAST_KEYPOINT_SCORE = 0.3
 """A keypoint (formulation pose) that the network deems less visible is not taken as seen."""
 
@@ -163,7 +164,8 @@ class GridPredictor:
             for other in (each for each in self.layouts if each is not layout and self.match):
                 again, _, facts = self._place(candidates, image_rgb, [other])
                 second = verdict.judge(again, other, size_wh, blur_px=blur_px, **facts)
-                if second.status == verdict.OK and _seen(again) >= _AS_MANY * _seen(points):
+                better = second.status == verdict.OK or second.score > _SOUNDER * passed.score
+                if better and _seen(again) >= _AS_MANY * _seen(points):
                     points, layout, passed = again, other, second
         if threshold is not None and passed.score < threshold:
             return Judged((), passed)

@@ -37,6 +37,9 @@ _ENOUGH = 2.0
 _NEAR, _CLEAR = 0.4, 0.5
 """A string is seen at a point if all pieces within that many cells have that weight."""
 
+_FARTHEST = 0.3
+"""Cells; a point that the network saw is moved no farther."""
+
 
 def refine_crossings(image_rgb: NDArray[np.uint8], match: Match) -> Match:
     """Move crossings of strings, and the ends of strings on the frame, to where the strings are seen.
@@ -61,6 +64,10 @@ def refine_crossings(image_rgb: NDArray[np.uint8], match: Match) -> Match:
     sides, bent = lines.only(~lines.string), Bows(bows.coefficients[~lines.string], bows.spread)
     ways = [_ways_of_strings(strings, hung, tracks, uv), _ways_of_sides(sides, bent)]
     refined, clear = _meet(uv, lines.cell, ways)
+    far = match.found & (np.abs(refined - uv) > _FARTHEST * lines.cell).any(
+        1
+    )  # another strand, a tape beside the string
+    refined = np.where(far[:, None], uv, refined)
     mapped = np.hstack([refined, np.ones((len(uv), 1))]) @ match.homography.T
     if (mapped[:, 2] <= 0).any():
         return match

@@ -29,7 +29,7 @@ class Settings:
         polygons: answer polygons rather than masks (``CONVERT_TO_POLYLINE``).
         tile_px: side of the windows that a large photo is cut into; 0 takes it whole (``TILE_SIZE``).
         template: layout of a quadrat's points: ``auto``, a built-in name or a file (``TEMPLATE``).
-        max_cost: farthest that a point may lie from its place in the lattice, in cells, above 0 to 1 (``MAX_COST``).
+        max_cost: farthest that a point may lie from its place in the lattice, in cells, above 0 to 0.5 (``MAX_COST``).
         use_template_matching: match points to the layout rather than take the network's order as it is
             (``USE_TEMPLATE_MATCHING``).
         device: where the model runs, as torch names it (``DEVICE``).
@@ -99,8 +99,8 @@ def _fraction(text: str) -> float:
 
 def _cost(text: str) -> float:
     value = _number(text)
-    if not 0 < value <= 1:
-        raise ValueError("a number above 0 and up to 1, in cells of the grid, such as 0.35")
+    if not 0 < value <= 0.5:
+        raise ValueError("a number above 0 and up to 0.5, in cells of the grid, such as 0.35")
     return value
 
 

@@ -37,7 +37,7 @@ def test_every_variable_is_read():
         ("TILE_SIZE", "1e3"),
         ("PRECISION", "int4"),
         ("MAX_COST", "0"),
-        ("MAX_COST", "1.01"),
+        ("MAX_COST", "0.51"),
         ("MAX_COST", "nan"),
         ("MAX_COST", "wide"),
         ("USE_TEMPLATE_MATCHING", "perhaps"),
