@@ -25,7 +25,7 @@ TASKS = ("corners", "grid")
 AUTO = "auto"
 FAINTEST = {"corners": 0.1, "grid": 0.25}
 """Lowest score of a point: of four corners each counts and their shape weeds out false ones, of a lattice few do."""
-_AS_MANY, _SOUNDER = 0.85, 10
+_AS_MANY, _SOUNDER = 0.8, 10
 """Another layout is taken where the likeliest gives no sound quadrat: with such a share of its points at least, and a
 verdict of ok or of so many times the score."""
 LEAST_KEYPOINT_SCORE = 0.3

@@ -37,7 +37,7 @@ _ENOUGH = 2.0
 _NEAR, _CLEAR = 0.4, 0.5
 """A string is seen at a point if all pieces within that many cells have that weight."""
 
-_FARTHEST = 0.3
+_FARTHEST = 0.2
 """Cells; a point that the network saw is moved no farther."""
 
 
