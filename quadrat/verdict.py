@@ -45,6 +45,7 @@ class Limits:
     )  # 1 less the least score of a frame's corners: one wrong is enough
     side_ratio: tuple[float, float] = (2.5, 6.0)  # longest over shortest side in the photo; 40 degrees of tilt give 2
     off_square: tuple[float, float] = (0.05, 0.6)  # 0.05: 5 % too long or 2.9 degrees skew (`off_square`)
+    unseen_mean: tuple[float, float] = (0.62, NEVER)  # of all sides: share without an edge, up to 0.59 where right
     unseen: tuple[float, float] = (1.25, NEVER)  # of a side: share without an edge, and what its corners lack in score
     coarse_cm_per_px: tuple[float, float] = (0.5, 2.0)  # 0.5: a coral of 3 cm is 6 px wide
     cell_px_inverse: tuple[float, float] = (1 / 10, 1 / 4)  # of a lattice: cells below 10 px hardly show two strings
@@ -258,6 +259,9 @@ def _unseen_sides(points: Keypoints, sides_seen: NDArray[np.float64], limits: Li
     """The side that speaks most against the frame: neither an edge nor corners that the network is sure of."""
     if np.isnan(sides_seen).all():
         return
+    mean = float(np.nanmean(sides_seen))
+    words = f"an edge of a frame is seen along only {100 * mean:.0f} % of all its sides"
+    yield _Defect(1 - mean, limits.unseen_mean, words)
     scores, sides_seen = np.asarray(points.scores), np.nan_to_num(sides_seen)
     unseen = 2 - sides_seen - np.minimum(scores, np.roll(scores, -1))
     k = int(unseen.argmax())
