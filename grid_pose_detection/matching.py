@@ -14,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
 from grid_pose_detection import placing, projective, quads, warp
 from grid_pose_detection.candidates import ANY, CROSSING, END, Candidates, Match, to_keypoints
@@ -192,7 +193,7 @@ def _assign(
     near = np.flatnonzero(((flat > places.min(axis=0) - 1) & (flat < places.max(axis=0) + 1)).all(axis=1))
     if not len(near):
         return near, near
-    gap = np.linalg.norm(places[:, None] - flat[near], axis=2)
+    gap = cdist(places, flat[near])
     kinds = candidates.kinds[near]
     other = (kinds != ANY) & (kinds != placing.nodes(template).sort[: len(places), None])
     cost = gap + _DOUBT * (1 - candidates.scores[near]) + _OTHER_KIND * other

@@ -9,6 +9,7 @@ Floats = NDArray[np.float64]
 
 _PRIOR = np.diag([0.25, 0.25, 1e-3, 0.25, 0.25, 1e-3, 2.0, 2.0])
 """Weight, in points, of the belief that the map is nearly the identity: keeps a fit to few points from running wild."""
+_IDENTITY = np.eye(3).reshape(9, 1)[:8]
 
 
 def fit(src: Floats, dst: Floats, weights: Floats, start: Floats, prior: Floats = _PRIOR) -> Floats:
@@ -27,20 +28,19 @@ def fit(src: Floats, dst: Floats, weights: Floats, start: Floats, prior: Floats 
         float64 ``[..., 3, 3]``, the last entry 1.
     """
     w = weights / np.square(depth(start, src))
-    x, y = src[..., 0], src[..., 1]
-    u, v = dst[..., 0], dst[..., 1]
-    rows = np.zeros((*w.shape, 2, 8))
-    rows[..., 0, 0] = rows[..., 1, 3] = x
-    rows[..., 0, 1] = rows[..., 1, 4] = y
-    rows[..., 0, 2] = rows[..., 1, 5] = 1
-    rows[..., 6] = -dst * x[..., None]
-    rows[..., 7] = -dst * y[..., None]
-    flat = rows.reshape(*w.shape[:-1], -1, 8)
-    weighted = (flat * np.repeat(w, 2, axis=-1)[..., None]).swapaxes(-1, -2)
-    right = weighted @ np.stack([u, v], axis=-1).reshape(*w.shape[:-1], -1, 1)
-    right += (prior @ np.array([1.0, 0, 0, 0, 1, 0, 0, 0]))[:, None]
-    solved = np.linalg.solve(weighted @ flat + prior, right)[..., 0]
-    return np.concatenate([solved, np.ones((*solved.shape[:-1], 1))], axis=-1).reshape(*solved.shape[:-1], 3, 3)
+    ones = np.concatenate([src, np.ones((*src.shape[:-1], 1))], axis=-1)  # x, y, 1; then these times u, times v
+    terms = np.concatenate([ones, ones * dst[..., :1], ones * dst[..., 1:]], axis=-1)
+    products = (terms * w[..., None]).swapaxes(-1, -2) @ terms  # [..., 9, 9]: all sums that the normal equations need
+    system, right = np.zeros((*products.shape[:-2], 8, 8)), np.empty((*products.shape[:-2], 8, 1))
+    system[..., 0:3, 0:3] = system[..., 3:6, 3:6] = products[..., 0:3, 0:3]
+    system[..., 0:3, 6:8], system[..., 3:6, 6:8] = -products[..., 0:3, 3:5], -products[..., 0:3, 6:8]
+    system[..., 6:8, 0:6] = system[..., 0:6, 6:8].swapaxes(-1, -2)
+    system[..., 6:8, 6:8] = products[..., 3:5, 3:5] + products[..., 6:8, 6:8]
+    right[..., 0:3, 0], right[..., 3:6, 0] = products[..., 0:3, 5], products[..., 0:3, 8]
+    right[..., 6:8, 0] = -products[..., 3:5, 5] - products[..., 6:8, 8]
+    solved = np.ones((*products.shape[:-2], 9))
+    solved[..., :8] = np.linalg.solve(system + prior, right + prior @ _IDENTITY)[..., 0]
+    return solved.reshape(*products.shape[:-2], 3, 3)
 
 
 def depth(homography: Floats, xy: Floats) -> Floats:
