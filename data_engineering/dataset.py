@@ -103,7 +103,7 @@ def set_facts(name: str, field: str, facts: Mapping[Path, Mapping[str, object]])
     Args:
         name: of the dataset.
         field: of the predictions.
-        facts: of each photo; `None` leaves a photo without.
+        facts: of each photo; one that is `None` is left out.
 
     Raises:
         DatasetError: no such dataset, or a photo that it does not have.
@@ -116,7 +116,8 @@ def set_facts(name: str, field: str, facts: Mapping[Path, Mapping[str, object]])
         except MatchError as error:
             raise DatasetError(f"dataset {name!r}: {error}") from error
         for fact, value in known.items():
-            sample[f"{field}_{fact}"] = value
+            if value is not None:  # FiftyOne cannot make a field of nothing
+                sample[f"{field}_{fact}"] = value
         sample.save()
 
 
