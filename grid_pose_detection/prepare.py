@@ -25,6 +25,7 @@ from scipy.spatial import cKDTree
 from grid_pose_detection import folder as prepared
 from quadrat import template
 from quadrat.homography import apply_homography, fit_homography
+from quadrat.layout_choice import layout_of
 from quadrat.predictor import UNTRUSTED_NOTE
 from quadrat.shapes import HIDDEN, OCCLUDED, VISIBLE, Annotations, Keypoints
 from quadrat.template import Template
@@ -125,30 +126,6 @@ def _classes(known: Sequence[Template], formulation: str) -> tuple[str, ...]:
         return tuple(layout.name for layout in known)
     corners = any(prepared.CORNER in prepared.kinds_of(layout) for layout in known)
     return (prepared.CORNER,) if corners else (prepared.CROSSING, prepared.END)
-
-
-def layout_of(quadrat: Keypoints, known: Sequence[Template]) -> Template | None:
-    """Which layout a quadrat's points are in; `None` where they are of another label, or named otherwise.
-
-    Its attribute ``layout`` says so; else the one whose lattice its points lie on best.
-    """
-    fit = [each for each in known if each.label == quadrat.label and each.names == quadrat.names]
-    named = [each for each in fit if each.name == quadrat.attributes.get("layout")]
-    if quadrat.attributes.get("layout") and not named:
-        return None
-    return min(named or fit, key=lambda each: _misfit(quadrat, each), default=None)
-
-
-def _misfit(quadrat: Keypoints, layout: Template) -> float:
-    """Median distance in px of the points from the layout laid over them by a homography."""
-    seen = np.asarray(quadrat.visibility) != HIDDEN
-    if np.count_nonzero(seen) < 4:
-        return np.inf
-    try:
-        fitted, _ = fit_homography(layout.uv[seen], quadrat.xy_px[seen])
-    except ValueError:
-        return np.inf
-    return float(np.median(np.linalg.norm(apply_homography(fitted, layout.uv[seen]) - quadrat.xy_px[seen], axis=1)))
 
 
 Row = tuple[str, NDArray[np.float64]]

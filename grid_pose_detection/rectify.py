@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from grid_pose_detection import annotated, mapping, sources
+from grid_pose_detection import mapping, sources
 from grid_pose_detection.locate import Located, locate
 from grid_pose_detection.mapping import QuadratMapping
 from grid_pose_detection.sources import Source
 from quadrat import batch, geometry, images
-from quadrat.formats import shapes_json
+from quadrat.formats import annotated, shapes_json
 from quadrat.homography import invert
 from quadrat.shapes import Annotations
 from quadrat.verdict import FAILED, REVIEW, Verdict

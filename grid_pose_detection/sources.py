@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from grid_pose_detection.annotated import Annotated
 from quadrat import batch
 from quadrat.formats import shapes_json
+from quadrat.formats.annotated import Annotated
 from quadrat.images import Rgb
 from quadrat.predictor import JudgingPredictor
 from quadrat.shapes import Annotations, Keypoints

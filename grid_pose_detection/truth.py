@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid_pose_detection import folder as prepared
-from grid_pose_detection.prepare import layout_of
 from quadrat import images, lattice
 from quadrat.formats import shapes_json
 from quadrat.frame_view import is_frame
+from quadrat.layout_choice import layout_of
 from quadrat.shapes import HIDDEN, Annotations, Keypoints
 from quadrat.template import Template
 

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from quadrat.shapes import Shape
+from quadrat.shapes import Keypoints, Shape
 from quadrat.template import Template
 from quadrat.verdict import Judged
 
@@ -107,3 +107,57 @@ def write_card(weights: Path, card: Card) -> Path:
         del raw["layouts"]
     path.write_text(yaml.safe_dump(raw, sort_keys=False, allow_unicode=True), "utf-8")
     return path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Painted:
+    """A photo from which something was removed.
+
+    Attributes:
+        image_rgb: uint8 ``[H, W, 3]``; outside `mask` every pixel is as it was given.
+        mask: bool ``[H, W]``: the pixels that were painted, soft edges included.
+        warnings: what a person should know, in words.
+    """
+
+    image_rgb: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def painted_fraction(self) -> float:
+        """Share of the photo's pixels that were painted, 0..1."""
+        return float(np.count_nonzero(self.mask) / self.mask.size)
+
+
+class GridRemover(Protocol):
+    """A loaded model that paints a quadrat's strings out. Thread-unsafe: one a worker."""
+
+    @property
+    def card(self) -> Card:
+        """What the weights are."""
+        ...
+
+    def remove(
+        self,
+        image_rgb: NDArray[np.uint8],
+        *,
+        keypoints: Keypoints | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        force: bool = False,
+    ) -> Painted:
+        """Paint out the strings between the points of a grid, or what a mask says. Exactly one of both is given.
+
+        Args:
+            image_rgb: uint8 ``[H, W, 3]``.
+            keypoints: points of a grid in px of the photo.
+            mask: bool ``[H, W]``, true where something is to be removed.
+            force: paint even where the mask is over half of the photo.
+
+        Returns:
+            The photo as it was, with a warning, where there is nothing to paint.
+
+        Raises:
+            ValueError: the points are of no known layout, or fewer than four lie in the photo; the mask is of another
+                size, or over half of the photo.
+        """
+        ...

@@ -133,15 +133,6 @@ def test_a_layout_of_ones_own_travels_with_the_folder(rendered: Path, tmp_path: 
     assert sum(manifest.objects.values()) == 0  # those quadrats have other points
 
 
-def test_points_without_a_named_layout_go_to_the_one_they_lie_on() -> None:
-    known = [template.load("grid11x11"), template.load("grid9x13")]
-    for layout in known:
-        points = Keypoints("grid", layout.names, 300 * layout.uv @ np.array([[1, 0.1], [-0.1, 0.9]]))
-        assert prepare.layout_of(points, known) is layout
-    assert prepare.layout_of(Keypoints("grid", known[0].names, known[0].uv, attributes={"layout": "x"}), known) is None
-    assert prepare.layout_of(Keypoints("fish", known[0].names, known[0].uv), known) is None
-
-
 def test_unfit_wishes_are_refused(rendered: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="one label and point count"):
         prepare.main(tmp_path / "d", layouts=["corners", "grid11x11"], rendered=rendered)

@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grid_pose_detection import annotated
-from quadrat.formats import coco, cvat_xml, shapes_json
+from quadrat.formats import annotated, coco, cvat_xml, shapes_json
 from quadrat.shapes import Annotations, Keypoints
 
 XY = np.array([[10, 12], [90, 10], [92, 70], [8, 72]], float)
