@@ -10,8 +10,17 @@ those that see the whole picture. Either may be empty (no channels) at the netwo
 
 from __future__ import annotations
 
+import copy
+import io
+import warnings
+import zipfile
+from pathlib import Path
+
 import torch
+import torch.nn.functional as F  # noqa: N812  (its customary name)
 from torch import Tensor, nn
+
+from quadrat.files import atomic_write
 
 BIG_LAMA = {"width": 64, "downsamplings": 3, "blocks": 18, "global_share": 0.75}
 """The published ``big-lama``: 51 million parameters."""
@@ -171,19 +180,75 @@ class Generator(nn.Module):
         return self.model(masked)
 
 
+def diffuse(image: Tensor, mask: Tensor, levels: int = 7) -> Tensor:
+    """Fill the hole with what lies around it, the nearer the more: averages over ever larger squares, coarse to fine.
+
+    Args:
+        image: ``[B, 3, H, W]``.
+        mask: ``[B, 1, H, W]``, 1 in the hole.
+        levels: how often the sides are halved: holes up to ``2 ** levels`` px wide are filled from both sides.
+    """
+    weights = [1 - mask]
+    sums = [image * weights[0]]
+    for _ in range(levels):
+        weights.append(F.avg_pool2d(weights[-1], 2, ceil_mode=True))
+        sums.append(F.avg_pool2d(sums[-1], 2, ceil_mode=True))
+    filled = sums[-1] / weights[-1].clamp(min=1e-4)
+    for level in range(levels - 1, -1, -1):
+        size = [sums[level].shape[2], sums[level].shape[3]]
+        above = F.interpolate(filled, size=size, mode="bilinear", align_corners=False)
+        filled = sums[level] + (1 - weights[level]) * above
+    return filled
+
+
 class Painter(nn.Module):
     """What is exported and what `SimpleLama` calls: hides the hole, paints, and keeps what was seen.
 
     ``painter(image [B, 3, H, W] in 0..1, mask [B, 1, H, W] in {0, 1}) -> [B, 3, H, W] in 0..1``; sides as `Generator`
     wants them.
+
+    Args:
+        generator: what paints.
+        diffused: the hole is first filled by `diffuse`, and the generator paints what is missing from that: its answer
+            less a half is added. Else the hole is black and the answer is the picture, as published.
     """
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: Generator, diffused: bool = False) -> None:
         super().__init__()
-        self.generator = generator
+        self.generator, self.diffused = generator, diffused
+
+    def paint(self, image: Tensor, mask: Tensor) -> Tensor:
+        """The generator's own picture, in the hole and outside of it, ``[B, 3, H, W]``."""
+        seen = image * (1 - mask)
+        if self.diffused:
+            seen = seen + mask * diffuse(image, mask)
+        painted = self.generator(torch.cat([seen, mask], dim=1))
+        return (seen + painted - 0.5).clamp(0, 1) if self.diffused else painted
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """Paint where `mask` is 1."""
         mask = mask.to(image.dtype)
-        seen = image * (1 - mask)
-        return mask * self.generator(torch.cat([seen, mask], dim=1)) + seen
+        return image * (1 - mask) + mask * self.paint(image, mask).to(image.dtype)
+
+
+def start_from_diffusion(painter: Painter) -> None:
+    """Let a new network paint just what `diffuse` gives: training then only ever adds to it."""
+    last = painter.generator.model[-2]
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+
+
+def save_torchscript(painter: Painter, path: Path) -> None:
+    """Write what `SimpleLama` loads; the same weights give the same bytes wherever they are written.
+
+    TorchScript notes the source files of every line, with the folders of the machine: that is left out.
+    """
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit.*")  # simple-lama-inpainting takes nothing newer
+        torch.jit.save(torch.jit.script(copy.deepcopy(painter).eval().float().cpu()), buffer)
+    with atomic_write(path) as draft, zipfile.ZipFile(buffer) as made, zipfile.ZipFile(draft, "w") as kept:
+        for record in made.infolist():
+            if not record.filename.endswith(".debug_pkl"):
+                inside = "/".join(["painter", *record.filename.split("/")[1:]])
+                kept.writestr(zipfile.ZipInfo(inside), made.read(record))
