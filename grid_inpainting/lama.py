@@ -252,3 +252,24 @@ def save_torchscript(painter: Painter, path: Path) -> None:
             if not record.filename.endswith(".debug_pkl"):
                 inside = "/".join(["painter", *record.filename.split("/")[1:]])
                 kept.writestr(zipfile.ZipInfo(inside), made.read(record))
+
+
+def shape_of(generator: dict[str, Tensor]) -> dict[str, float]:
+    """The arguments of a `Generator` that takes these weights.
+
+    Args:
+        generator: weights by name, as ``Generator.state_dict()`` gives them.
+
+    Raises:
+        ValueError: they are of no such network.
+    """
+    layers = [name.split(".")[1:3] for name in generator if name.endswith("ffc.convl2l.weight")]
+    first = generator.get("model.1.ffc.convl2l.weight")
+    blocks = len({number for number, part in layers if part == "conv1"})
+    downsamplings = len(layers) - 2 * blocks - 1
+    joined = generator.get(f"model.{1 + downsamplings}.ffc.convl2g.weight")
+    if first is None or joined is None or not blocks:
+        raise ValueError("these are no weights of LaMa's generator: expected model.1.ffc.convl2l.weight and so on")
+    width = first.shape[0]
+    share = joined.shape[0] / (width * 2**downsamplings)
+    return {"width": width, "downsamplings": downsamplings, "blocks": blocks, "global_share": share}

@@ -90,7 +90,7 @@ def draw_strokes(rng: np.random.Generator, side_px: int, stroke_px: Sequence[flo
         heading = rng.uniform(0, np.pi)
         along = np.array([np.cos(heading), np.sin(heading)])
         across = along[::-1] * (1, -1)
-        start, step = rng.uniform(0, side_px, 2), rng.uniform(3 * width + 12, side_px)
+        start, step = rng.uniform(0, side_px, 2), 3 * width + 12 + rng.uniform(0, side_px)
         for place in range(rng.integers(1, 4)):
             t = np.linspace(-1.5, 1.5, 24)[:, None] * side_px
             bow = rng.normal(0, 0.02) * side_px * np.cos(t / side_px * np.pi / 3)

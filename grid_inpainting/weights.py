@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from quadrat import experiment
 MODULE = "grid_inpainting"
 FOLDER = Path(__file__).resolve().parents[1] / "weights"
 """What ships."""
+FIRST = "model.1.ffc.convl2l.weight"
+"""The first weights of a generator."""
 
 
 def find(path: str | Path | None = None) -> Path:
@@ -72,12 +75,46 @@ def read_generator(source: str | Path) -> dict[str, Any]:
         return load_file(path)
     if path.suffix == ".ckpt":
         kept = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-        return _under(kept, "averaged.module.generator.", path)
-    return _under(torch.jit.load(path, map_location="cpu").state_dict(), "generator.", path)
+        return _generator_in({name: value for name, value in kept.items() if name.startswith("averaged.")}, path)
+    return _generator_in(open_script(path).state_dict(), path)
 
 
-def _under(state: dict[str, Any], prefix: str, path: Path) -> dict[str, Any]:
-    found = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-    if not found:
-        raise ValueError(f"{path} holds no weights under {prefix!r}: expected a painter of grid_inpainting")
-    return found
+def read_painter(source: str | Path) -> Any:
+    """The network of a TorchScript file, a run or ``.safetensors``, as a `lama.Painter` for torch, ready to paint.
+
+    Raises:
+        ValueError, FileNotFoundError: as `read_generator`.
+    """
+    from grid_inpainting import lama
+
+    generator = read_generator(source)
+    path = Path(source)
+    diffused = path.suffix != ".safetensors" and bool(getattr(open_script(find(path)), "diffused", False))
+    painter = lama.Painter(lama.Generator(**lama.shape_of(generator)), diffused)
+    painter.generator.load_state_dict(generator, strict=True)
+    return painter.eval()
+
+
+def open_script(path: Path, device: str = "cpu") -> Any:
+    """A TorchScript module.
+
+    Raises:
+        ValueError: the file is none.
+    """
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit.*")  # simple-lama-inpainting takes nothing newer
+        try:
+            return torch.jit.load(path, map_location=device)
+        except RuntimeError as error:
+            raise ValueError(f"{path} is no TorchScript file ({str(error).splitlines()[0]})") from error
+
+
+def _generator_in(state: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The generator's weights, whatever module they lie under."""
+    first = next((name for name in state if name.endswith(FIRST)), None)
+    if first is None:
+        raise ValueError(f"{path} holds no generator of LaMa: expected weights named {FIRST} and so on")
+    prefix = first.removesuffix(FIRST)
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(f"{prefix}model.")}
