@@ -3,9 +3,9 @@
     python -m deploy.demo                      # renders its own photographs and measures against their truth
     python -m deploy.demo --images folder      # yours
 
-Corners of the quadrat, its rectified view, the points of its grid, coral colonies. A function that cannot start is
-said, and the others go on. Writes ``runs/demo/``: shapes JSON, one CVAT XML, overlays, a contact sheet, a picture of
-the stages, and the FiftyOne dataset of the app.
+Corners of the quadrat, its rectified view, the points of its grid, the photograph without it, coral colonies. A
+function that cannot start is said, and the others go on. Writes ``runs/demo/``: shapes JSON, one CVAT XML, clean
+photographs, overlays, a contact sheet, a picture of the stages, and the FiftyOne dataset of the app.
 """
 
 from __future__ import annotations
@@ -15,56 +15,23 @@ import json
 import os
 import sys
 import zlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from deploy import stages
-from deploy.stages import COLONIES, CORNERS, GRID
+from deploy import cleaning, stages
+from deploy.demo_report import Done, print_score, print_table, truth_of
+from deploy.stages import CLEAN, COLONIES, CORNERS, GRID
 from quadrat import images
+from quadrat.files import write_bytes
 from quadrat.formats import cvat_xml, overlay, shapes_json
 from quadrat.shapes import Annotations
-from quadrat.verdict import FAILED, OK, REVIEW
 
 DATASET = "quadratseg-demo"
 SEED, COUNT = 2026, 12
 SHEET_PHOTOS = 24
-VERDICTS = (OK, REVIEW, FAILED)
-POINTS = {CORNERS: ("corners", "quadrat_corner"), GRID: ("grid", "grid")}
 HOW_TO_TRAIN = (
     "How to train: pixi run train coral_seg_yolo --data FOLDER, or python -m coral_seg_yolo.train --data FOLDER."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """One photo that went through.
-
-    Attributes:
-        answers: of the functions, by name.
-        annotations: all that was found.
-        overlay: picture of its colonies.
-        note: that stands on the pictures; empty if none need.
-        row: small pictures of its stages; none beyond the first `SHEET_PHOTOS`.
-    """
-
-    photo: Path
-    answers: Mapping[str, stages.Answer]
-    annotations: Annotations
-    overlay: Path
-    note: str
-    row: Sequence[images.Rgb] = ()
-
-    @property
-    def seconds(self) -> float:
-        """What all requests took."""
-        return sum(answer.facts["seconds"] for answer in self.answers.values())
-
-    def verdict(self, function: str) -> str:
-        """Of the corners or the grid; a dash where the function did not run."""
-        answer = self.answers.get(function)
-        return answer.verdict if answer else "-"
 
 
 def main(
@@ -76,6 +43,7 @@ def main(
     weights: str | None = None,
     corner_weights: str | None = None,
     grid_weights: str | None = None,
+    clean_weights: str | None = None,
     fiftyone: bool = True,
 ) -> tuple[list[Done], dict[Path, str]]:
     """Run the main job.
@@ -88,6 +56,7 @@ def main(
         weights: for the colonies: a run, a file or an export of one's own; ``None`` takes what ships.
         corner_weights: likewise for the corners.
         grid_weights: likewise for the grid.
+        clean_weights: likewise for its removal.
         fiftyone: make the FiftyOne dataset too.
 
     Returns:
@@ -101,18 +70,19 @@ def main(
     photos = images.list_photos(images_folder or rendered / "photos")
     photos = photos[:count] if rendered else photos
     names = _result_names(photos)
-    given = {COLONIES: weights, CORNERS: corner_weights, GRID: grid_weights}
-    done, failed = _annotate(photos, names, out, threshold, {name: path for name, path in given.items() if path})
+    given = {COLONIES: weights, CORNERS: corner_weights, GRID: grid_weights, CLEAN: clean_weights}
+    own = {name: path for name, path in given.items() if path}
+    done, failed = _annotate(photos, names, out, threshold, own, rendered)
     if done:
         cvat_xml.write(out / "annotations.xml", [item.annotations for item in done])
         _write_sheet(out / "contact_sheet.jpg", done)
         _write_stages(out / "stages.jpg", done)
-    _print_table(done, failed)
+    print_table(done, failed)
     if rendered and done:
-        _print_score(rendered, done)
+        print_score(rendered, done)
     if fiftyone and done:
         _make_dataset(done, rendered)
-    pictures = "overlays/*.jpg, contact_sheet.jpg, stages.jpg"
+    pictures = "clean/*, overlays/*.jpg, contact_sheet.jpg, stages.jpg"
     print(f"\nWritten to {out}/: shapes/*.json, annotations.xml, {pictures}, host.log")
     return done, failed
 
@@ -140,7 +110,12 @@ def _result_names(photos: Sequence[Path]) -> dict[Path, str]:
 
 
 def _annotate(
-    photos: Sequence[Path], names: dict[Path, str], out: Path, threshold: float | None, weights: Mapping[str, str]
+    photos: Sequence[Path],
+    names: dict[Path, str],
+    out: Path,
+    threshold: float | None,
+    weights: Mapping[str, str],
+    rendered: Path | None,
 ) -> tuple[list[Done], dict[Path, str]]:
     import httpx
     from tqdm import tqdm
@@ -158,7 +133,7 @@ def _annotate(
             try:
                 staged = stages.run(client, urls, photo, threshold)
                 row = stages.row(photo.name, staged) if len(done) < SHEET_PHOTOS else ()
-                done.append(_written(photo, names[photo], staged, row, out))
+                done.append(_written(photo, names[photo], staged, row, out, rendered))
             except (ValueError, KeyError, OSError, httpx.HTTPError) as error:
                 failed[photo] = str(error)
     return done, failed
@@ -175,15 +150,33 @@ def _running(urls: Mapping[str, str], failures: Mapping[str, str]) -> dict[str, 
     return running
 
 
-def _written(photo: Path, name: str, staged: stages.Staged, row: Sequence[images.Rgb], out: Path) -> Done:
-    meta = {"functions": {function: dict(answer.facts) for function, answer in staged.answers.items()}}
-    annotations = Annotations(photo.name, staged.size_wh, staged.shapes, meta)
+def _written(
+    photo: Path, name: str, staged: stages.Staged, row: Sequence[images.Rgb], out: Path, rendered: Path | None
+) -> Done:
+    clean = staged.clean
+    facts = {function: dict(answer.facts) for function, answer in staged.answers.items()}
+    facts |= {CLEAN: dict(clean.facts)} if clean and clean.facts else {}
+    annotations = Annotations(photo.name, staged.size_wh, staged.shapes, {"functions": facts})
     shapes_json.write(out / "shapes" / f"{name}.json", annotations)
-    notes = dict.fromkeys(answer.note for answer in staged.answers.values() if answer.note)  # mostly one, said once
+    given = [*(answer.note for answer in staged.answers.values()), clean.note if clean else ""]
+    notes = dict.fromkeys(note for note in given if note)  # mostly one, said once
     note = " ".join([*notes, HOW_TO_TRAIN]) if notes else ""
     path = out / "overlays" / f"{name}.jpg"
     images.write(path, overlay.draw(staged.image_rgb, annotations.instances, title=photo.name, note=note))
-    return Done(photo, staged.answers, annotations, path, note, row)
+    _write_clean(out / "clean", name, photo, clean)
+    nearness = None
+    if clean and rendered:
+        nearness = cleaning.nearness(clean, staged.image_rgb, images.read(rendered / "clean" / f"{photo.stem}.jpg"))
+    return Done(photo, staged.answers, annotations, path, note, row, clean.facts if clean else None, nearness)
+
+
+def _write_clean(folder: Path, name: str, photo: Path, clean: cleaning.Cleaned | None) -> None:
+    """The clean photo as the function answered it; one of an earlier demo goes where there is none now."""
+    suffix = {"png": ".png", "jpeg": ".jpg"}[cleaning.format_of(photo)]
+    for old in (folder / f"{name}.png", folder / f"{name}.jpg"):
+        old.unlink(missing_ok=True)
+    if clean and clean.file:
+        write_bytes(folder / f"{name}{suffix}", clean.file)
 
 
 def _write_sheet(path: Path, done: Sequence[Done]) -> None:
@@ -203,61 +196,12 @@ def _sheet_note(done: Sequence[Done]) -> str:
     return done[0].note + more
 
 
-def _print_table(done: Sequence[Done], failed: dict[Path, str]) -> None:
-    width = max((len(item.photo.name) for item in done), default=5)
-    print(f"\n{'photo':<{width}}  corners  grid    colonies  seconds  overlay")
-    for item in done:
-        found = len(item.annotations.instances)
-        points = f"{item.verdict(CORNERS):<7}  {item.verdict(GRID):<6}"
-        print(f"{item.photo.name:<{width}}  {points}  {found:>8}  {item.seconds:>7.2f}  {item.overlay}")
-    for name, (stage, _) in POINTS.items():
-        counts = Counter(item.verdict(name) for item in done if name in item.answers)
-        if counts:
-            print(f"{stage}: {', '.join(f'{counts[status]} {status}' for status in VERDICTS)}")
-    for photo, reason in failed.items():
-        print(f"left out {photo}: {reason}")
-
-
-def _print_score(folder: Path, done: Sequence[Done]) -> None:
-    truth = [_truth(folder, item) for item in done]
-    print(f"\nagainst the truth of {len(done)} rendered photographs:")
-    for name, (stage, label) in POINTS.items():
-        if name in done[0].answers:
-            print(f"  {stage}: {_right(done, truth, label)}")
-    if COLONIES not in done[0].answers:
-        return
-    from data_engineering.score import score
-
-    result = score(truth, [item.annotations for item in done])
-    print(
-        f"  {result.truths} colonies: mask mAP50 {result.map50:.3f}, mAP50-95 {result.map50_95:.3f}, "
-        f"class-agnostic mAP50 {result.map50_any:.3f}; found {result.recall:.0%}, "
-        f"their mean mask IoU {result.mask_iou:.3f}"
-    )
-
-
-def _right(done: Sequence[Done], truth: Sequence[Annotations], label: str) -> str:
-    """How many answers are right, of photos with and without such points."""
-    pairs = [
-        (stages.points_of(item.annotations, label), stages.points_of(t, label))
-        for item, t in zip(done, truth, strict=True)
-    ]
-    right = [(wanted is not None, stages.is_right(found, wanted)) for found, wanted in pairs]
-    there, none = ([ok for has, ok in right if has is kind] for kind in (True, False))
-    where = "every corner within 5 % of a side" if label == "quadrat_corner" else "every seen point within half a cell"
-    return f"right on {sum(there)} of {len(there)} ({where}); nothing found on {sum(none)} of {len(none)} without"
-
-
-def _truth(folder: Path, item: Done) -> Annotations:
-    return shapes_json.read(folder / "truth" / f"{item.photo.stem}.json")
-
-
 def _make_dataset(done: Sequence[Done], rendered: Path | None) -> None:
     try:
         from data_engineering import dataset
 
         predicted = [(item.photo, item.annotations) for item in done]
-        truth = [(item.photo, _truth(rendered, item)) for item in done] if rendered else []
+        truth = [(item.photo, truth_of(rendered, item)) for item in done] if rendered else []
         dataset.create(DATASET, truth or predicted, field="ground_truth" if rendered else "prediction", overwrite=True)
         if rendered:
             dataset.attach(DATASET, "prediction", predicted)
@@ -275,7 +219,12 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"))
     parser.add_argument("--count", type=int, default=COUNT, help=f"photographs to render (default {COUNT})")
     parser.add_argument("--threshold", type=float, help="lowest score of a colony, 0..1 (default: the function's)")
-    for option, what in (("--weights", "colonies"), ("--corner-weights", "corners"), ("--grid-weights", "the grid")):
+    for option, what in (
+        ("--weights", "colonies"),
+        ("--corner-weights", "corners"),
+        ("--grid-weights", "the grid"),
+        ("--clean-weights", "its removal"),
+    ):
         parser.add_argument(option, help=f"for {what}: a run, a file or an export of your own (default: what ships)")
     parser.add_argument("--no-fiftyone", dest="fiftyone", action="store_false")
     return parser.parse_args(argv)

@@ -60,8 +60,11 @@ out=$(cd "$(dirname "$out")" && pwd)/$(basename "$out")
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 
+# What the YOLO modules share goes along with them only.
+shared=()
+if grep -rqE --include='*.py' '^(from|import) yolo\b' "$root/$module"; then shared=(yolo); fi
 tar -C "$root" --exclude=tests --exclude=__pycache__ --exclude="$module/deploy" \
-    -cf - quadrat yolo "$module" deploy/__init__.py deploy/serving | tar -C "$stage" -xf -
+    -cf - quadrat ${shared[@]+"${shared[@]}"} "$module" deploy/__init__.py deploy/serving | tar -C "$stage" -xf -
 cp "$here/nuclio/main.py" "$stage/main.py"
 cp "$here/nuclio/$variant" "$stage/function.yaml"
 cp "$root/LICENSE" "$stage/LICENSE"
@@ -88,9 +91,12 @@ if [ -f "$card" ]; then
     copy_layouts "$card"
 fi
 
+# Functions that CVAT cannot use name another project than cvat.
+project=$(sed -n 's|^[[:space:]]*nuclio.io/project-name:[[:space:]]*\([^[:space:]#]*\).*|\1|p' "$stage/function.yaml")
+
 rm -f "$out"
 (cd "$stage" && python3 -m zipfile -c "$out" ./*)
 echo "$out ($(($(wc -c < "$out") / 1024)) KiB)"
 echo "Deploy it with:"
-echo "  nuctl create project cvat --platform local"
-echo "  nuctl deploy $name --project-name cvat --path \"$out\" --platform local$env_option"
+echo "  nuctl create project $project --platform local"
+echo "  nuctl deploy $name --project-name $project --path \"$out\" --platform local$env_option"

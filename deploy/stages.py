@@ -1,4 +1,7 @@
-"""The stages of one photograph, each a function asked as CVAT asks it: corners, rectified quadrat, grid, colonies."""
+"""The stages of one photograph, each a function: corners, rectified quadrat, grid, photo without it, colonies.
+
+All but the clean photo are asked as CVAT asks them. Colonies are found on the photo as it was taken.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from deploy import cleaning
 from deploy.serving import verdicts
 from quadrat import geometry, images, template
 from quadrat.formats import cvat_answer, overlay
@@ -18,7 +22,8 @@ from quadrat.shapes import HIDDEN, VISIBLE, Annotations, Instance, Keypoints, Sh
 from quadrat.verdict import FAILED
 
 CORNERS, GRID, COLONIES = "pth-yolo-gridcorners", "pth-yolo-gridpose", "pth-yolo-coralseg"
-FUNCTIONS = (CORNERS, GRID, COLONIES)
+CLEAN = cleaning.FUNCTION
+FUNCTIONS = (CORNERS, GRID, CLEAN, COLONIES)
 QUADRAT_PX = 720
 """Side of the rectified quadrat in the picture of the stages."""
 
@@ -54,11 +59,21 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A photo with the answers of the functions that run, by name, and its quadrat, where corners were found."""
+    """A photo with what the functions that run say of it.
+
+    Attributes:
+        image_rgb: the photo.
+        answers: of the functions that find something, by name.
+        quadrat: seen from above, where corners were found.
+        clean: the answer of the function that removes the grid, where it runs.
+        clean_quadrat: as `quadrat`, without its grid.
+    """
 
     image_rgb: images.Rgb
     answers: Mapping[str, Answer] = field(default_factory=dict)
     quadrat: geometry.Rectified | None = None
+    clean: cleaning.Cleaned | None = None
+    clean_quadrat: geometry.Rectified | None = None
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -86,13 +101,18 @@ def run(client: Any, urls: Mapping[str, str], photo: Path, threshold: float | No
     data = photo.read_bytes()
     encoded = base64.b64encode(data).decode("ascii")
     answers = {}
-    for name in (name for name in FUNCTIONS if name in urls):
+    for name in (name for name in FUNCTIONS if name in urls and name != CLEAN):
         body: dict[str, object] = {"image": encoded}
         if name == COLONIES and threshold is not None:
             body["threshold"] = threshold
         answers[name] = _ask(client, urls[name], body, images.read_size_wh(photo))
-    image_rgb = images.decode(data)
-    return Staged(image_rgb, answers, _rectified(image_rgb, answers.get(CORNERS)))
+    grid, clean = answers.get(GRID), None
+    if CLEAN in urls:
+        clean = cleaning.ask(client, urls[CLEAN], encoded, grid.points if grid else None, cleaning.format_of(photo))
+    image_rgb, corners = images.decode(data), answers.get(CORNERS)
+    quadrat = _rectified(image_rgb, corners)
+    painted = clean.image_rgb if clean else None
+    return Staged(image_rgb, answers, quadrat, clean, None if painted is None else _rectified(painted, corners))
 
 
 def _ask(client: Any, url: str, body: Mapping[str, object], size_wh: tuple[int, int]) -> Answer:
@@ -100,7 +120,7 @@ def _ask(client: Any, url: str, body: Mapping[str, object], size_wh: tuple[int, 
     response = client.post(url, json=body)
     seconds = time.perf_counter() - start
     if response.status_code != 200:
-        raise ValueError(_error_message(response))
+        raise ValueError(cleaning.error_message(response))
     headers = response.headers
     facts: dict[str, Any] = {"model": headers.get("X-Quadrat-Model", ""), "seconds": round(seconds, 3)}
     if verdicts.VERDICT in headers:
@@ -117,13 +137,6 @@ def _told(shape: Shape, facts: Mapping[str, Any]) -> Shape:
         return shape
     told = {"verdict": facts["verdict"], "reasons": "; ".join(facts["reasons"]), "layout": facts["layout"]}
     return replace(shape, attributes={**shape.attributes, **told})
-
-
-def _error_message(response: Any) -> str:
-    try:
-        return f"{response.status_code}: {response.json()['error']['message']}"
-    except (ValueError, KeyError, TypeError):
-        return f"{response.status_code}: {response.text[:200]}"
 
 
 def _rectified(image_rgb: images.Rgb, corners: Answer | None) -> geometry.Rectified | None:
@@ -172,11 +185,11 @@ def sheet(rows: Sequence[Sequence[images.Rgb]], note: str) -> images.Rgb:
         note: stands under the sheet.
     """
     cells = [cell for row in rows for cell in row]
-    return overlay.contact_sheet(cells, columns=5, cell_px=_CELL_PX, note=note)
+    return overlay.contact_sheet(cells, columns=6, cell_px=_CELL_PX, note=note)
 
 
 def row(name: str, staged: Staged) -> list[images.Rgb]:
-    """Small pictures of the photo, its corners, rectified quadrat, grid and colonies, with the verdicts in words."""
+    """Small pictures of the photo, its corners, rectified quadrat, grid, what is under it, and colonies, with words."""
     corners, grid = staged.answers.get(CORNERS), staged.answers.get(GRID)
     colonies = [shape for shape in staged.shapes if isinstance(shape, Instance)]
     quadrat = staged.quadrat
@@ -192,8 +205,18 @@ def row(name: str, staged: Staged) -> list[images.Rgb]:
         _cell(staged.image_rgb, corners.shapes if corners else (), _words("corners", corners)),
         rectified,
         on_grid,
+        _without_grid(staged),
         _cell(staged.image_rgb, colonies, f"{len(colonies)} colonies" if COLONIES in staged.answers else "colonies: -"),
     ]
+
+
+def _without_grid(staged: Staged) -> images.Rgb:
+    """The quadrat without its grid, or the photo where there is no quadrat; as it was where nothing was painted."""
+    clean, before = staged.clean, staged.quadrat.image_rgb if staged.quadrat else staged.image_rgb
+    if clean is None:
+        return _cell(before, (), "clean: the function does not run")
+    painted = staged.clean_quadrat.image_rgb if staged.clean_quadrat else clean.image_rgb
+    return _cell(before if painted is None else painted, (), clean.words)
 
 
 def _words(stage: str, answer: Answer | None) -> str:

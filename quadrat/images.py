@@ -25,10 +25,16 @@ MAX_BYTES = 48 * 2**20
 """The largest photo that is read, in encoded bytes."""
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 
+SIDEWAYS = (5, 6, 7, 8)
+"""EXIF orientations under which width and height change places."""
+TRANSPARENT = ("LA", "PA", "RGBA", "La", "RGBa")
+"""Pillow's modes with a channel of transparency."""
+
 Rgb = NDArray[np.uint8]
 
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF")
-_UPRIGHT, _SWAPPED = 1, {5, 6, 7, 8}
+_UPRIGHT = 1
+_JPEG_SIDE = 65_500  # of libjpeg
 
 
 class ImageError(ValueError):
@@ -74,12 +80,44 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BY
         raise ImageError(f"the photo has over {max_bytes} bytes, the most that is accepted: save it smaller")
     if not data:
         raise ImageError("the photo is empty: expected a JPEG or PNG file")
-    with _opened(data, max_pixels) as image:
+    with opened(data, max_pixels) as image:
         orientation = _orientation(image)
         pixels = _decode_jpeg(data) if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L") else None
         if pixels is None:
             pixels = _to_rgb(image)
     return _turned(pixels, orientation)
+
+
+def decode_mask(data: bytes, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
+    """Decode a mask that belongs to a photo.
+
+    Args:
+        data: a PNG file of any colour mode.
+        size_wh: width and height in px of the photo, EXIF turned.
+
+    Returns:
+        bool ``[H, W]``: true where any colour channel is above 0 and the pixel is not wholly transparent.
+
+    Raises:
+        ImageError: no PNG, a damaged one, or one of another size, which is not decoded.
+    """
+    with opened(data) as image:
+        if image.format != "PNG":
+            raise ImageError(f"the mask is a {image.format} file: expected a PNG, which keeps every pixel as it is")
+        if image.size != size_wh:
+            (width, height), (w, h) = image.size, size_wh
+            raise ImageError(f"the mask is {width} x {height} px: expected {w} x {h} px, as the photo is seen")
+        return _above_0(image)
+
+
+def _above_0(image: Image.Image) -> NDArray[np.bool_]:
+    image.load()
+    if image.mode not in ("1", "L", "RGB") and not image.mode.startswith("I"):  # palettes and transparency
+        image = image.convert("RGBA")
+    values = np.asarray(image) != 0
+    if image.mode == "RGBA":
+        values = values[..., :3] & values[..., 3:]
+    return np.ascontiguousarray(values.any(axis=2) if values.ndim == 3 else values)
 
 
 def read_size_wh(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -90,16 +128,27 @@ def read_size_wh(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int
     """
     path = Path(path)
     try:
-        with _opened(path, max_pixels) as image:
+        with opened(path, max_pixels) as image:
             width, height = image.size
-            return (height, width) if _orientation(image) in _SWAPPED else (width, height)
+            return (height, width) if _orientation(image) in SIDEWAYS else (width, height)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
 
 
 @contextmanager
-def _opened(source: bytes | Path, max_pixels: int) -> Iterator[Image.Image]:
-    """Open lazily, refuse by size, and turn everything that a decoder may throw into an `ImageError`."""
+def opened(source: bytes | Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """Open a photo lazily, refuse it by its size, and turn all that a decoder may throw in the block into `ImageError`.
+
+    Args:
+        source: an encoded photo, or the path of one.
+        max_pixels: larger photos are refused by their header.
+
+    Yields:
+        The photo before it is decoded; valid in the block.
+
+    Raises:
+        ImageError: as `decode`.
+    """
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS) as image:
             width, height = image.size
@@ -134,7 +183,7 @@ def _to_rgb(image: Image.Image) -> Rgb:
     image.load()
     if image.mode == "F" or image.mode == "I" or image.mode.startswith("I;16"):
         return np.repeat(_to_8_bits(np.asarray(image))[..., None], 3, axis=2)
-    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+    if image.mode in TRANSPARENT or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
     return np.ascontiguousarray(image.convert("RGB"))
@@ -159,7 +208,7 @@ def _orientation(image: Image.Image) -> int:
 
 def _turned(pixels: Rgb, orientation: int) -> Rgb:
     """Apply an EXIF orientation (1..8)."""
-    if orientation in _SWAPPED:
+    if orientation in SIDEWAYS:
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
@@ -168,9 +217,21 @@ def _turned(pixels: Rgb, orientation: int) -> Rgb:
     return np.ascontiguousarray(pixels)
 
 
-def encode_jpeg(image_rgb: Rgb, quality: int = 92) -> bytes:
-    """Encode uint8 ``[H, W, 3]`` RGB as JPEG, 4:2:0; `quality` 1..100."""
-    data: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(image_rgb), quality, "RGB", "420")
+def encode_jpeg(image_rgb: Rgb, quality: int = 92, subsampling: str = "420") -> bytes:
+    """Encode uint8 ``[H, W, 3]`` RGB as JPEG.
+
+    Args:
+        image_rgb: at most 65,500 px a side.
+        quality: 1..100.
+        subsampling: of the colours: ``420``, half as fine as the brightness, or ``444``, as fine.
+
+    Raises:
+        ImageError: a side is longer than JPEG files can have.
+    """
+    height, width = image_rgb.shape[:2]
+    if max(width, height) > _JPEG_SIDE:
+        raise ImageError(f"{width} x {height} px is more than a JPEG can have, {_JPEG_SIDE} px a side: write a PNG")
+    data: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(image_rgb), quality, "RGB", subsampling)
     return data
 
 

@@ -137,6 +137,11 @@ class GridRemover(Protocol):
         """What the weights are."""
         ...
 
+    @property
+    def layouts(self) -> Sequence[Template]:
+        """What the points may be of."""
+        ...
+
     def remove(
         self,
         image_rgb: NDArray[np.uint8],

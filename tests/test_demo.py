@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
-from deploy import demo, stages
+from deploy import demo, demo_report, stages
 from quadrat import images
 from quadrat.formats import cvat_xml, shapes_json
+
+WEIGHTS = yaml.safe_load((Path(__file__).parents[1] / "weights" / "index.yaml").read_text("utf-8"))["default"]
+
+
+@pytest.fixture(autouse=True)
+def backend(monkeypatch):
+    """OpenCV paints until weights that paint ship."""
+    if "grid_inpainting" not in WEIGHTS:
+        monkeypatch.setenv("INPAINT_BACKEND", "opencv")
 
 
 def test_the_demo_renders_annotates_and_scores(tmp_path, capsys):
@@ -28,10 +39,16 @@ def test_the_demo_renders_annotates_and_scores(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "mask mAP50" in printed
     assert "cannot start" not in printed
-    for stage, label in demo.POINTS.values():  # both photographs show a frame with a grid
+    for stage, label in demo_report.POINTS.values():  # both photographs show a frame with a grid
         assert f"{stage}: right on 2 of 2" in printed
         assert [label in {points.label for points in photo.keypoints} for photo in read_back] == [True, True]
     assert all(item.verdict(stages.CORNERS) in ("ok", "review") for item in done)
+    for item in done:
+        clean = images.read(tmp_path / "clean" / f"{item.photo.stem}.jpg")
+        assert clean.shape[1::-1] == item.annotations.size_wh
+        assert 0 < item.clean["painted_fraction"] < 0.3
+        assert item.nearness.after < item.nearness.before or "grid_inpainting" not in WEIGHTS
+    assert re.search(r"clean: PSNR where it was painted [\d.]+ dB, .* nearer to the truth on [012] of 2", printed)
     height, width = images.read(tmp_path / "stages.jpg").shape[:2]
     assert width > 2 * height
     assert all(str(item.overlay) in printed for item in done)
@@ -49,21 +66,25 @@ def test_the_demo_goes_on_past_a_bad_photo_and_lists_it(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert re.search(r"left out .*broken\.jpg: .*cut short", printed)
     assert "corners: 0 ok, 0 review, 2 failed" in printed
+    assert not list((tmp_path / "out" / "clean").glob("*"))  # there was no grid to remove
 
 
-def test_the_demo_says_which_function_cannot_start_and_goes_on_with_the_others(tmp_path, capsys):
+def test_the_demo_says_which_function_cannot_start_and_goes_on_with_the_others(tmp_path, capsys, monkeypatch):
     images.write(tmp_path / "photos" / "reef.jpg", np.full((200, 300, 3), 90, np.uint8))
-    missing = {"corner_weights": "nowhere.pt", "grid_weights": "nowhere.pt"}
+    monkeypatch.setenv("INPAINT_BACKEND", "lama")
+    missing = dict.fromkeys(("corner_weights", "grid_weights", "clean_weights"), "nowhere.pt")
     done, failed = demo.main(tmp_path / "photos", out=tmp_path / "out", fiftyone=False, **missing)
     assert (len(done), failed) == (1, {})
     printed = capsys.readouterr().out
     assert "pth-yolo-gridcorners cannot start, the others go on without it:" in printed
     assert "nowhere.pt: no such weights file" in printed
+    assert "pth-lama cannot start, the others go on without it:" in printed
     assert done[0].verdict(stages.CORNERS) == "-"
 
 
-def test_the_demo_ends_where_no_function_can_start(tmp_path):
+def test_the_demo_ends_where_no_function_can_start(tmp_path, monkeypatch):
     images.write(tmp_path / "photos" / "reef.jpg", np.full((200, 300, 3), 90, np.uint8))
-    missing = dict.fromkeys(("weights", "corner_weights", "grid_weights"), "nowhere.pt")
+    monkeypatch.setenv("INPAINT_BACKEND", "lama")
+    missing = dict.fromkeys(("weights", "corner_weights", "grid_weights", "clean_weights"), "nowhere.pt")
     with pytest.raises(RuntimeError, match=r"pth-yolo-coralseg cannot start: .*nowhere\.pt"):
         demo.main(tmp_path / "photos", out=tmp_path / "out", fiftyone=False, **missing)

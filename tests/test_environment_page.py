@@ -10,8 +10,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "environment.md").read_text("utf-8")
-ROOMS = ("quadrat", "data_engineering", "yolo", "coral_seg_yolo", "grid_pose_detection", "deploy", "benchmarks")
-NO_NAME_OF_THEIR_OWN = {"deploy/host/cli.py", "deploy/serving/settings.py"}  # --token-env NAME; `_Reader.get`
+MODULES = ("coral_seg_yolo", "grid_pose_detection", "grid_inpainting")
+ROOMS = ("quadrat", "data_engineering", "yolo", *MODULES, "deploy", "benchmarks")
+NO_NAME_OF_THEIR_OWN = {
+    "deploy/host/cli.py",  # --token-env NAME
+    "deploy/serving/settings.py",  # `_Reader.get`
+    "grid_inpainting/backends.py",  # hands LAMA_MODEL to simple-lama-inpainting
+}
 SHELLS_OWN = {"BASH_SOURCE", "PATH", "PWD", "SECONDS"}
 
 

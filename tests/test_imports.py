@@ -26,6 +26,8 @@ FRAMEWORKS = {
     "mmcv",
     "timm",
     "simple_lama_inpainting",
+    "pytorch_lightning",
+    "torchmetrics",
     "fiftyone",
 }
 MODULES = modules()

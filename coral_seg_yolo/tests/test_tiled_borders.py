@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from coral_seg_yolo import model
 from deploy.serving import Settings, labels
-from deploy.serving.life import Function
+from deploy.serving.detection import Detector
 from quadrat import images, masks, tiling
 from quadrat.predictor import Card
 from quadrat.shapes import Instance
@@ -134,7 +134,7 @@ def answer(predictor: model.YoloPredictor, truth: np.ndarray) -> list[dict]:
     main = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(main)
     silent = SimpleNamespace(info_with=lambda *a, **k: None, error_with=lambda *a, **k: None)
-    function = Function(predictor, Settings(), labels.parse_spec(labels.spec_for(CARD)))
+    function = Detector(predictor, Settings(), labels.parse_spec(labels.spec_for(CARD)))
     context = SimpleNamespace(logger=silent, Response=nuclio_sdk.Response, user_data=SimpleNamespace(function=function))
     body = json.dumps({"image": base64.b64encode(images.encode_png(photo_of(truth))).decode()})
     event = nuclio_sdk.Event(body=body.encode(), content_type="application/json", method="POST", path="/")

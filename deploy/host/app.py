@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,14 +43,20 @@ class Served:
 class Desk:
     """Takes requests for functions.
 
+    Args:
+        served: functions by name.
+        unfetched: says how many bytes of answers clients have yet to fetch.
+
     Attributes:
         stopping: whether new requests are refused.
     """
 
-    def __init__(self, served: Mapping[str, Served], metrics: HostMetrics, limits: Limits) -> None:
+    def __init__(
+        self, served: Mapping[str, Served], metrics: HostMetrics, limits: Limits, unfetched: Callable[[], int]
+    ) -> None:
         self.served, self.metrics = served, metrics
         self.stopping = False
-        self._limits = limits
+        self._limits, self._unfetched = limits, unfetched
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
@@ -96,11 +102,22 @@ class Desk:
     async def _ask(self, served: Served, request: Request) -> Response:
         pool = served.pool
         pool.check_room()  # before reading a photo for nothing
+        self._check_fetched()
         async with read_body(request, pool, self._limits) as body:
             with pool.place():
                 result = await pool.ask(_call(request, body), request.is_disconnected)
         self.metrics.told(served.function.name, result.headers)
         return Response(result.body, result.status, {**result.headers, "Content-Type": result.content_type})
+
+    def _check_fetched(self) -> None:
+        """Make no more answers than memory has room for: a photo without its grid may have 200 MB.
+
+        Raises:
+            HttpError: 503, clients have too much yet to fetch.
+        """
+        if (size := self._unfetched()) > self._limits.most_held:
+            message = f"answers of {size // 10**6} MB wait to be fetched: try again in a moment"
+            raise HttpError(503, "busy", message, {"Retry-After": "2"})
 
 
 def _call(request: Request, body: bytes) -> Call:

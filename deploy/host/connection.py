@@ -37,6 +37,11 @@ class Doors:
     logger: Any
     open: set[Connection] = field(default_factory=set)
 
+    @property
+    def unfetched(self) -> int:
+        """Bytes of answers that clients have yet to fetch."""
+        return sum(connection.transport.get_write_buffer_size() for connection in self.open)
+
 
 class Connection(H11Protocol):
     """uvicorn's protocol with bounds; `doors` comes first (`functools.partial`), the rest is uvicorn's."""
@@ -130,8 +135,8 @@ class Connection(H11Protocol):
         """Give the client its time to fetch the answer."""
         super().on_response_complete()
         self._answers += 1
-        if self.transport.get_write_buffer_size():
-            self.loop.call_later(self._doors.limits.body_s, self._abort_if_unfetched, self._answers)
+        if size := self.transport.get_write_buffer_size():
+            self.loop.call_later(self._doors.limits.fetch_s(size), self._abort_if_unfetched, self._answers)
 
     def _abort_if_unfetched(self, answer: int) -> None:
         if answer == self._answers and self.transport.get_write_buffer_size():

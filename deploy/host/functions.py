@@ -14,6 +14,8 @@ from deploy import validate
 ROOT = Path(__file__).resolve().parents[2]
 """Where the modules lie, and with them their functions."""
 _PROJECT = "nuclio.io/project-name"
+_MODEL_VARIABLES = ("MODEL_PATH", "LAMA_MODEL")
+"""Whichever of them a function reads first, see `deploy.serving.settings`."""
 _PATTERNS = ("function.yaml", "nuclio/function.yaml", "*/nuclio/function.yaml", "*/deploy/*/nuclio/function.yaml")
 
 
@@ -112,7 +114,5 @@ def with_model_paths(functions: Sequence[Function], model_paths: Mapping[str, st
     names = [function.name for function in functions]
     if unknown := sorted(set(model_paths) - set(names)):
         raise FunctionError(f"no function is named {', '.join(unknown)}: there are {', '.join(names)}")
-    return [
-        replace(f, forced_env={"MODEL_PATH": str(model_paths[f.name])}) if f.name in model_paths else f
-        for f in functions
-    ]
+    given = {name: dict.fromkeys(_MODEL_VARIABLES, str(path)) for name, path in model_paths.items()}
+    return [replace(f, forced_env=given[f.name]) if f.name in given else f for f in functions]

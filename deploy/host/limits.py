@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +38,8 @@ class Limits:
         max_body: bytes of a body; more get 413.
         start_s: seconds that a function may take to load its model.
         memory: bytes that a worker may occupy (Linux), above which it is replaced and its request gets 500.
-        body_s: seconds in which a whole request must have come; else 408.
+        body_s: seconds in which a whole request must have come, else 408; and in which as much of an answer as the
+            largest request has must have been fetched, else the host hangs up.
         idle_s: seconds a client may say nothing amid its request; else 408.
         connections: open at a time, over all ports; more get 503.
         grace_s: seconds after SIGTERM in which what runs and waits is still answered.
@@ -61,3 +63,12 @@ class Limits:
         wrong += [name for name in may_be_zero if getattr(self, name) < 0]
         if wrong:
             raise HostError(f"{', '.join(wrong)} must be above 0 (queue and grace_s: 0 or more), got {self}")
+
+    @property
+    def most_held(self) -> int:
+        """Bytes that one function's requests may occupy, and that answers may which wait to be fetched."""
+        return (self.workers + self.queue) * self.max_body
+
+    def fetch_s(self, size: int) -> float:
+        """Seconds that a client has for the last `size` bytes of an answer."""
+        return self.body_s * max(1, math.ceil(size / self.max_body))

@@ -19,7 +19,8 @@ from prometheus_client import (
 )
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from deploy.serving.metrics import BUCKETS_S
+from deploy.serving.metrics import BUCKETS_S, PAINTED, SHAPES, SHARES
+from deploy.serving.verdicts import VERDICT
 from quadrat import verdict
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a timestamp beside every counter, which nobody draws
@@ -65,6 +66,13 @@ class HostMetrics:
         self._shapes = Counter("quadrat_shapes", "Shapes sent to CVAT.", ["function"], registry=registry)
         self._verdicts = Counter(
             "quadrat_verdicts", "Answers of corners or a grid, by verdict.", ["function", "verdict"], registry=registry
+        )
+        self._painted = Histogram(
+            "quadrat_painted_fraction",
+            "Share of a photo that was painted.",
+            ["function"],
+            registry=registry,
+            buckets=SHARES,
         )
         self._bytes_in = Counter("quadrat_request_bytes", "Bytes of bodies read.", ["function"], registry=registry)
         self._bytes_out = Counter("quadrat_response_bytes", "Bytes of bodies sent.", ["function"], registry=registry)
@@ -120,8 +128,10 @@ class HostMetrics:
             stage = name.lower().removeprefix(_STAGE_PREFIX).removesuffix(_STAGE_SUFFIX)
             if name.lower() == f"{_STAGE_PREFIX}{stage}{_STAGE_SUFFIX}":
                 self._stages.labels(function, stage).observe(_number(value))
-        self._shapes.labels(function).inc(_number(headers.get("X-Quadrat-Shapes", "0")))
-        if (told := headers.get("X-Quadrat-Verdict")) in _VERDICTS:
+        self._shapes.labels(function).inc(_number(headers.get(SHAPES, "0")))
+        if PAINTED in headers:
+            self._painted.labels(function).observe(_number(headers[PAINTED]))
+        if (told := headers.get(VERDICT)) in _VERDICTS:
             self._verdicts.labels(function, told).inc()
 
     def restarted(self, function: str, reason: str) -> None:

@@ -168,7 +168,7 @@ class Pool:
         Raises:
             HttpError: 503, bodies occupy as much as a full queue of the largest would.
         """
-        if size > 0 and self.bytes_held + size > (self._limits.workers + self._limits.queue) * self._limits.max_body:
+        if size > 0 and self.bytes_held + size > self._limits.most_held:
             raise _busy(f"{self._function.name} holds {self.bytes_held // _MB} MB of photos")
         self.bytes_held += size
 

@@ -165,8 +165,9 @@ class Host:
         take_over_library_logs(self._logger, "uvicorn.error", "asyncio")
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # what clients do wrong has its line already
         pools = [served.pool for served in self.served.values()]
-        desk = faces.Desk(self.served, self._metrics, self._limits)
-        servers = self._make_servers(desk)
+        doors = Doors(self._limits, self._metrics, self._logger)
+        desk = faces.Desk(self.served, self._metrics, self._limits, lambda: doors.unfetched)
+        servers = self._make_servers(desk, doors)
         try:
             if not await self._unless_stopped(asyncio.gather(*(pool.start() for pool in pools))):
                 return
@@ -198,8 +199,7 @@ class Host:
         await asyncio.gather(starting, return_exceptions=True)
         return False
 
-    def _make_servers(self, desk: faces.Desk) -> list[uvicorn.Server]:
-        doors = Doors(self._limits, self._metrics, self._logger)
+    def _make_servers(self, desk: faces.Desk, doors: Doors) -> list[uvicorn.Server]:
         self._metrics.connections.set_function(lambda: len(doors.open))
         apps = [faces.make_dashboard(desk), *(faces.make_port(desk, served) for served in self.served.values())]
         recorded = [Recorder(Guard(app, self._access), self._metrics, self._logger) for app in apps]

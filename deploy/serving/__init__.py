@@ -14,7 +14,9 @@ for _name, _value in {
 }.items():
     os.environ.setdefault(_name, _value)
 
-from deploy.serving.life import handle, setup  # noqa: E402
+from deploy.serving.detection import setup  # noqa: E402
+from deploy.serving.life import handle  # noqa: E402
+from deploy.serving.painting import setup_remover  # noqa: E402
 from deploy.serving.settings import Settings  # noqa: E402
 
-__all__ = ["Settings", "handle", "setup"]
+__all__ = ["Settings", "handle", "setup", "setup_remover"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ T = TypeVar("T")
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _LARGEST_TILE_PX = 10_000
 _PRECISIONS = ("f32", "bf16")
+_BACKENDS = ("lama", "openvino", "opencv")
 
 
 class SettingsError(ValueError):
@@ -34,6 +36,11 @@ class Settings:
             (``USE_TEMPLATE_MATCHING``).
         device: where the model runs, as torch names it (``DEVICE``).
         precision: ``f32``, or ``bf16`` where runtime and processor have it (``PRECISION``).
+        lama_model: TorchScript file or export of an inpainting network (``LAMA_MODEL``, else ``MODEL_PATH``); ``None``
+            takes what ships.
+        line_width: of the strings to paint out, in px of the photo, above 0; ``None`` measures it
+            (``GRID_LINE_WIDTH``: a number or ``auto``).
+        backend: what paints: ``lama``, ``openvino`` or ``opencv`` (``INPAINT_BACKEND``).
     """
 
     model_path: str | None = None
@@ -46,6 +53,9 @@ class Settings:
     use_template_matching: bool = True
     device: str = "cpu"
     precision: str = "f32"
+    lama_model: str | None = None
+    line_width: float | None = None
+    backend: str = "lama"
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -55,8 +65,9 @@ class Settings:
             SettingsError: naming every variable with a wrong value.
         """
         reader, default = _Reader(os.environ if env is None else env), cls()
+        model_path = reader.get("MODEL_PATH", str, default.model_path)
         settings = cls(
-            model_path=reader.get("MODEL_PATH", str, default.model_path),
+            model_path=model_path,
             confidence=reader.get("CONF_THRESHOLD", _fraction, default.confidence),
             iou=reader.get("IOU_THRESHOLD", _fraction, default.iou),
             polygons=reader.get("CONVERT_TO_POLYLINE", _truth, default.polygons),
@@ -65,7 +76,10 @@ class Settings:
             max_cost=reader.get("MAX_COST", _cost, default.max_cost),
             use_template_matching=reader.get("USE_TEMPLATE_MATCHING", _truth, default.use_template_matching),
             device=reader.get("DEVICE", str, default.device),
-            precision=reader.get("PRECISION", _precision, default.precision),
+            precision=reader.get("PRECISION", _one_of(_PRECISIONS), default.precision),
+            lama_model=reader.get("LAMA_MODEL", str, model_path),
+            line_width=reader.get("GRID_LINE_WIDTH", _width, default.line_width),
+            backend=reader.get("INPAINT_BACKEND", _one_of(_BACKENDS), default.backend),
         )
         if reader.wrong:
             raise SettingsError("; ".join(reader.wrong) + ". Set it in function.yaml (env) or in the environment.")
@@ -117,10 +131,22 @@ def _truth(text: str) -> bool:
     return text.lower() in _TRUE
 
 
-def _precision(text: str) -> str:
-    if text.lower() not in _PRECISIONS:
-        raise ValueError(" or ".join(_PRECISIONS))
-    return text.lower()
+def _one_of(words: Sequence[str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(" or ".join(words))
+        return text.lower()
+
+    return parse
+
+
+def _width(text: str) -> float | None:
+    if text.lower() == "auto":
+        return None
+    value = _number(text)
+    if not 0 < value < math.inf:
+        raise ValueError("auto, or a number of px above 0, such as 6")
+    return value
 
 
 def _tile(text: str) -> int:

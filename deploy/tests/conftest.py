@@ -2,7 +2,9 @@
 
 import base64
 import struct
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,3 +81,21 @@ def broken_requests():
 def broken(request):
     """Body, status and a word of the message."""
     return request.param[1:]
+
+
+@pytest.fixture
+def painter_environment(monkeypatch):
+    """An environment in which the function that paints starts."""
+    for name in ("MODEL_PATH", "LAMA_MODEL", "GRID_LINE_WIDTH", "INPAINT_BACKEND", "TEMPLATE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.syspath_prepend(Path(__file__).parent / "painters" / "fake" / "nuclio")
+    yield monkeypatch
+    sys.modules.pop("remover", None)
+
+
+@pytest.fixture
+def worker(painter_environment):
+    """The function that paints; test files of other functions have their own."""
+    from .painter import Worker
+
+    return Worker()

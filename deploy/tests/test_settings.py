@@ -21,8 +21,22 @@ def test_every_variable_is_read():
         "USE_TEMPLATE_MATCHING": "no",
         "DEVICE": "cuda:0",
         "PRECISION": "BF16",
+        "LAMA_MODEL": "b.pt",
+        "GRID_LINE_WIDTH": "7.5",
+        "INPAINT_BACKEND": "OpenCV",
     }
-    assert Settings.from_env(env) == Settings("a.pt", 0.1, 1.0, False, 1024, "grid9x13", 0.2, False, "cuda:0", "bf16")
+    first = ("a.pt", 0.1, 1.0, False, 1024, "grid9x13", 0.2, False, "cuda:0", "bf16")
+    assert Settings.from_env(env) == Settings(*first, "b.pt", 7.5, "opencv")
+
+
+def test_an_inpainting_network_may_be_named_by_either_variable():
+    assert Settings.from_env({"MODEL_PATH": "a.pt"}).lama_model == "a.pt"
+    assert Settings.from_env({"MODEL_PATH": "a.pt", "LAMA_MODEL": "b.pt"}).lama_model == "b.pt"
+    assert Settings.from_env({"LAMA_MODEL": "b.pt"}).model_path is None
+
+
+def test_the_width_of_lines_is_measured_unless_it_is_set():
+    assert Settings.from_env({"GRID_LINE_WIDTH": "Auto"}).line_width is None
 
 
 @pytest.mark.parametrize(
@@ -41,6 +55,12 @@ def test_every_variable_is_read():
         ("MAX_COST", "nan"),
         ("MAX_COST", "wide"),
         ("USE_TEMPLATE_MATCHING", "perhaps"),
+        ("GRID_LINE_WIDTH", "0"),
+        ("GRID_LINE_WIDTH", "-3"),
+        ("GRID_LINE_WIDTH", "nan"),
+        ("GRID_LINE_WIDTH", "inf"),
+        ("GRID_LINE_WIDTH", "wide"),
+        ("INPAINT_BACKEND", "photoshop"),
     ],
 )
 def test_a_wrong_value_is_named(name, value):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 
-from deploy import stages
-from quadrat import images, template
+from deploy import cleaning, stages
+from quadrat import images, metadata, template
 from quadrat.shapes import HIDDEN, OCCLUDED, Keypoints
 
 FRAME, GRID = template.load("corners"), template.load("grid9x13")
@@ -98,18 +100,90 @@ def test_a_photo_goes_through_the_functions_that_run(photo):
     on_quadrat = staged.quadrat.from_photo([grid.points])[0]
     assert np.allclose(on_quadrat.xy_px, GRID.uv * stages.QUADRAT_PX)
     cells = stages.row("reef.png", staged)
-    assert len(cells) == 5
-    assert stages.sheet([cells, cells], "a note").shape[1] == 5 * cells[0].shape[1]
+    assert len(cells) == 6
+    assert stages.sheet([cells, cells], "a note").shape[1] == 6 * cells[0].shape[1]
+    assert staged.clean is None
 
 
 @pytest.mark.parametrize("corners", [[], [skeleton(moved(TRUTH, 2, 0, HIDDEN))]])
 def test_without_four_corners_nothing_is_rectified_and_the_rest_goes_on(photo, corners):
     staged, _ = run(photo, {stages.CORNERS: judged(corners, "failed" if not corners else "review", "no frame")})
     assert staged.quadrat is None
-    assert len(stages.row("reef.png", staged)) == 5
+    assert len(stages.row("reef.png", staged)) == 6
 
 
 def test_a_refused_photo_says_why(photo):
     refusal = httpx.Response(400, json={"error": {"code": "bad_image", "message": "field `image`: cut short"}})
     with pytest.raises(ValueError, match="400: field `image`: cut short"):
         run(photo, {stages.GRID: refusal})
+
+
+CLEAN = np.full((500, 600, 3), 90, np.uint8)
+PAINTED = np.zeros((500, 600), np.bool_)
+PAINTED[100:110] = True
+
+
+def cleaned(kind=".png"):
+    files = {"image": metadata.encode(CLEAN, kind), "mask": images.encode_png(PAINTED * np.uint8(255))}
+    told = {name: base64.b64encode(data).decode() for name, data in files.items()}
+    facts = {"format": kind.lstrip("."), "painted_fraction": 0.02, "warnings": ["a string is doubtful"]}
+    return httpx.Response(200, json={**told, **facts}, headers={"X-Quadrat-Model": "lama", "X-Quadrat-Note": "Look."})
+
+
+def grid_answers(clean, grid=None, verdict="review"):
+    found = [skeleton(moved(TRUE_GRID, 5, 0, HIDDEN))] if grid is None else grid
+    return {
+        stages.CORNERS: judged([skeleton(TRUTH)], "ok", layout="corners"),
+        stages.GRID: judged(found, verdict, layout="grid9x13"),
+        stages.CLEAN: clean,
+    }
+
+
+def test_the_grid_is_removed_where_one_was_found(photo):
+    staged, asked = run(photo, grid_answers(cleaned()))
+    body = asked[stages.CLEAN]
+    assert (body["format"], body["return_mask"], body["skeleton"]["label"]) == ("png", True, "grid")
+    assert body["skeleton"]["attributes"] == [{"name": "layout", "value": "grid9x13"}]
+    elements = body["skeleton"]["elements"]
+    assert [element["label"] for element in elements] == list(GRID.names)
+    assert [element["label"] for element in elements if element["outside"]] == ["6"]
+    assert np.allclose(elements[7]["points"], TRUE_GRID.xy_px[7])
+    clean = staged.clean
+    assert clean.words == "clean: 2.0% painted; a string is doubtful"
+    assert (clean.facts["model"], clean.facts["painted_fraction"], clean.note) == ("lama", 0.02, "Look.")
+    assert np.array_equal(clean.mask, PAINTED)
+    assert np.array_equal(images.decode(clean.file), CLEAN)
+    assert (staged.clean_quadrat.image_rgb == 90).all()
+    assert np.allclose(staged.clean_quadrat.photo_to_quadrat, staged.quadrat.photo_to_quadrat)
+    before, after = (stages.row("reef.png", each)[4] for each in (staged, run(photo, grid_answers(cleaned(), []))[0]))
+    assert not np.array_equal(before, after)
+
+
+def test_without_a_grid_there_is_none_to_remove(photo):
+    staged, asked = run(photo, grid_answers(cleaned(), [], "failed"))
+    assert stages.CLEAN not in asked
+    assert (staged.clean.words, staged.clean.file, staged.clean_quadrat) == ("no grid to remove", b"", None)
+    assert len(stages.row("reef.png", staged)) == 6
+
+
+def test_a_grid_that_cannot_be_removed_costs_the_clean_photo_alone(photo):
+    refusal = httpx.Response(400, json={"error": {"code": "bad_points", "message": "field `skeleton`: 3 points"}})
+    staged, _ = run(photo, grid_answers(refusal))
+    assert staged.clean.words == "clean: refused, 400: field `skeleton`: 3 points"
+    assert staged.clean.facts["error"] == "400: field `skeleton`: 3 points"
+    assert [shape.label for shape in staged.shapes] == ["quadrat_corner", "grid"]
+    assert len(stages.row("reef.png", staged)) == 6
+
+
+def test_nearness_is_measured_where_it_was_painted():
+    truth, photo_rgb = np.full((500, 600, 3), 100, np.uint8), np.full((500, 600, 3), 0, np.uint8)
+    clean = cleaning.Cleaned("", {}, b"x", CLEAN, PAINTED)
+    found = cleaning.nearness(clean, photo_rgb, truth)
+    assert (found.before, found.after) == (100**2, 10**2)
+    assert round(cleaning.psnr_db(found.after), 2) == 28.13
+    assert cleaning.psnr_db(0) == 99
+    assert cleaning.nearness(cleaning.Cleaned("no grid"), photo_rgb, truth) is None
+
+
+def test_a_clean_photo_is_asked_for_in_the_kind_of_the_photo():
+    assert [cleaning.format_of(Path(name)) for name in ("a.PNG", "a.jpg", "a.tif")] == ["png", "jpeg", "jpeg"]

@@ -9,6 +9,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -21,6 +22,9 @@ SCRIPTS = sorted(ROOT.glob("*/deploy/*/deploy_as_zip.sh"))
 
 pytestmark = pytest.mark.skipif(not shutil.which("bash"), reason="bash is not here")
 
+PROJECTS = {"pth-lama": "quadratseg"}
+MASK = b64(images.encode_png(np.eye(240, 320, dtype=np.uint8) * 255))
+"""What pth-lama shall remove; the others let it pass."""
 DEFAULTS = yaml.safe_load((ROOT / "weights" / "index.yaml").read_text("utf-8"))["default"]
 
 
@@ -71,13 +75,16 @@ def test_the_zip_holds_what_main_imports(script, gpu, weights, tmp_path):
     out = tmp_path / "a b" / "f.zip"
     done = pack(script, "--weights", weights, "--out", out, *(["--gpu"] if gpu else []))
     assert done.returncode == 0, done.stderr
-    assert f'nuctl deploy {script.parent.name} --project-name cvat --path "{out}"' in done.stdout
+    project = PROJECTS.get(script.parent.name, "cvat")
+    assert f"nuctl create project {project} " in done.stdout
+    assert f'nuctl deploy {script.parent.name} --project-name {project} --path "{out}"' in done.stdout
     assert "--env MODEL_PATH=/opt/nuclio/weights/mine.pt" in done.stdout
     unpacked = tmp_path / "opt"
     with zipfile.ZipFile(out) as archive:
         names = archive.namelist()
         archive.extractall(unpacked)
     assert {"main.py", "function.yaml", "weights/mine.pt", "weights/mine.card.yaml"} <= set(names)
+    assert ("yolo/__init__.py" in names) == (script.parent.name != "pth-lama")
     assert not [n for n in names if "tests" in n.split("/") or "__pycache__" in n or n.startswith("deploy/host")]
     wanted = script.parent / "nuclio" / ("function-gpu.yaml" if gpu else "function.yaml")
     assert (unpacked / "function.yaml").read_bytes() == wanted.read_bytes()
@@ -100,9 +107,11 @@ def test_what_ships_answers_from_an_empty_folder(script, tmp_path):
     unpacked = tmp_path / "opt"
     with zipfile.ZipFile(tmp_path / "f.zip") as archive:
         archive.extractall(unpacked)
-    (unpacked / "request.json").write_text(json.dumps({"image": b64(images.encode_png(photo(320, 240)))}))
+    body = {"image": b64(images.encode_png(photo(320, 240))), "mask": MASK}
+    (unpacked / "request.json").write_text(json.dumps(body))
     ran = run_in(unpacked, IMPORT + SERVE)
-    wanted = f"answered 200 {Path(DEFAULTS[key_of(script)]).stem} list"
+    kind = "dict" if script.parent.name == "pth-lama" else "list"
+    wanted = f"answered 200 {Path(DEFAULTS[key_of(script)]).stem} {kind}"
     assert ran.stdout.splitlines()[-1:] == [wanted], ran.stdout + ran.stderr
 
 
@@ -124,6 +133,7 @@ def test_there_are_scripts_to_check():
         "pth-yolo-coralseg",
         "pth-yolo-gridcorners",
         "pth-yolo-gridpose",
+        "pth-lama",
     }
 
 

@@ -176,3 +176,36 @@ def test_list_photos(tmp_path):
         images.list_photos(tmp_path / "empty")
     with pytest.raises(FileNotFoundError, match="no such"):
         images.list_photos(tmp_path / "absent")
+
+
+MARKED = np.zeros((40, 60), np.bool_)
+MARKED[5:20, 7:9] = True
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_a_mask_is_what_is_above_0_whatever_the_mode(mode):
+    wide = mode == "I;16"
+    marks = MARKED.astype(np.uint16 if wide else np.uint8) * (255 if mode == "1" else 1)
+    image = Image.fromarray(marks)
+    data = saved(image if wide else image.convert(mode), "PNG")
+    assert np.array_equal(images.decode_mask(data, (60, 40)), MARKED)
+
+
+def test_transparent_pixels_are_outside_of_a_mask():
+    pixels = np.dstack([np.full((40, 60, 3), 255, np.uint8), MARKED.astype(np.uint8) * 9])
+    assert np.array_equal(images.decode_mask(saved(Image.fromarray(pixels), "PNG"), (60, 40)), MARKED)
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        (saved(Image.fromarray(MARKED), "PNG"), "the mask is 60 x 40 px: expected 40 x 60 px"),
+        (header_bomb(9000, 9000), "the mask is 9000 x 9000 px"),
+        (saved(Image.fromarray(picture()), "JPEG"), "JPEG file: expected a PNG"),
+        (saved(Image.fromarray(picture(60, 40)), "PNG")[:200], "cut short"),
+        (b"text", "no photo"),
+    ],
+)
+def test_a_mask_that_does_not_belong_to_the_photo_is_refused(data, word):
+    with pytest.raises(ImageError, match=word):
+        images.decode_mask(data, (40, 60))
