@@ -15,6 +15,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,33 +34,38 @@ Keep = Callable[[Annotations], Annotations]
 
 @dataclass(frozen=True)
 class Source:
-    """Where photos and labels come from, exactly one of both.
+    """Where photos and labels come from, exactly one of them.
 
     Attributes:
         rendered: a folder of `data_engineering.render`, or several; or
-        fiftyone: the name of a FiftyOne dataset.
+        fiftyone: the name of a FiftyOne dataset; or
+        photos: a folder of photos without labels, or several, where a module can learn from such.
         rectified: take the rectified photos of a rendered folder.
     """
 
     rendered: Path | Sequence[Path] | None = None
     fiftyone: str | None = None
     rectified: bool = False
+    photos: Path | Sequence[Path] | None = None
 
     def __post_init__(self) -> None:
-        if (self.rendered is None) == (self.fiftyone is None):
+        if sum(source is not None for source in (self.rendered, self.fiftyone, self.photos)) != 1:
             raise ValueError("expected one source: a rendered folder (--rendered) or a FiftyOne dataset (--fiftyone)")
 
     @property
     def words(self) -> str:
         """What a network trained on this has seen."""
+        if self.photos:
+            return f"photos of {', '.join(folder.resolve().name for folder in _listed(self.photos))}"
         return "rendered quadrats" if self.rendered else f"FiftyOne dataset {self.fiftyone}"
 
     def samples(self) -> Iterator[Sample]:
         """Every photo with what gives its labels, behind a progress bar."""
+        if self.photos is not None:
+            return _unlabelled(_listed(self.photos))
         if self.rendered is None:
             return _fiftyone(str(self.fiftyone))
-        folders = [self.rendered] if isinstance(self.rendered, Path) else self.rendered
-        return itertools.chain.from_iterable(_rendered(folder, self.rectified) for folder in folders)
+        return itertools.chain.from_iterable(_rendered(folder, self.rectified) for folder in _listed(self.rendered))
 
 
 @dataclass(frozen=True)
@@ -135,21 +141,29 @@ def make(
         ValueError: no photo for training or for validation.
         FileExistsError: `out` is there and `overwrite` is not set.
     """
+    with drafted(out, ("images", "labels"), overwrite=overwrite) as draft:
+        tally, taken = Tally(), set[str]()
+        for photo, load in source.samples():
+            _add(draft, photo, load, split, encode, tally, taken, suffix, truth)
+        check_can_train(tally, split)
+        finish(draft, tally)
+
+
+@contextmanager
+def drafted(out: Path, kinds: Iterable[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a folder with ``{kind}/{split}`` to fill; it becomes `out` when the block ends well, else it goes.
+
+    Raises:
+        FileExistsError: `out` is there and `overwrite` is not set.
+    """
     if out.exists() and not overwrite:
         raise FileExistsError(f"{out} exists: choose another --out, or give --overwrite to replace it")
-    samples = source.samples()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as name:
-        draft, tally = Path(name) / out.name, Tally()
-        for kind in ("images", "labels"):
-            for each in SPLITS:
-                (draft / kind / each).mkdir(parents=True)
-        taken: set[str] = set()
-        for photo, load in samples:
-            _add(draft, photo, load, split, encode, tally, taken, suffix, truth)
-        if not split.only:
-            _check_can_train(tally)
-        finish(draft, tally)
+        draft = Path(name) / out.name
+        for kind, each in itertools.product(kinds, SPLITS):
+            (draft / kind / each).mkdir(parents=True)
+        yield draft
         if out.exists():
             out.rename(Path(name) / "replaced")
         draft.rename(out)
@@ -174,10 +188,7 @@ def _add(
     except (ValueError, KeyError, OSError) as error:
         tally.skipped[str(photo)] = f"{type(error).__name__}: {error}"
         return
-    stem = photo.stem
-    if stem in taken:  # the same name in two folders
-        stem = f"{stem}-{hashlib.sha256(str(photo).encode()).hexdigest()[:8]}"
-    taken.add(stem)
+    stem = distinct_stem(photo, taken)
     link(photo.resolve(), draft / "images" / place / f"{stem}{photo.suffix.lower()}")
     files.write_bytes(draft / "labels" / place / f"{stem}{suffix}", content)
     if truth:
@@ -186,8 +197,22 @@ def _add(
     tally.objects.update(objects)
 
 
-def _check_can_train(tally: Tally) -> None:
-    if not tally.photos["train"] or not tally.photos["val"]:
+def distinct_stem(photo: Path, taken: set[str]) -> str:
+    """The photo's name without suffix, with a few letters more where another folder had it; is added to `taken`."""
+    stem = photo.stem
+    if stem in taken:
+        stem = f"{stem}-{hashlib.sha256(str(photo).encode()).hexdigest()[:8]}"
+    taken.add(stem)
+    return stem
+
+
+def check_can_train(tally: Tally, split: Split) -> None:
+    """Refuse a folder without a photo to train or to validate on, unless all were to go to one split.
+
+    Raises:
+        ValueError: with the first reasons why photos were skipped.
+    """
+    if not split.only and not (tally.photos["train"] and tally.photos["val"]):
         reasons = "; ".join(list(tally.skipped.values())[:3])
         raise ValueError(
             f"{dict(tally.photos)} photos usable, {len(tally.skipped)} skipped ({reasons}): training needs at "
@@ -258,6 +283,16 @@ def _rendered(folder: Path, rectified: bool) -> Iterator[Sample]:
         yield photo, lambda truth=truth: shapes_json.read(truth)
 
 
+def _unlabelled(folders: Iterable[Path]) -> Iterator[Sample]:
+    found = [photo for folder in folders for photo in images.list_photos(folder)]
+    for photo in tqdm(found, desc="prepare", unit="photo"):
+        yield photo, lambda photo=photo: Annotations(photo.name, images.read_size_wh(photo))
+
+
+def _listed(folders: Path | Sequence[Path]) -> Sequence[Path]:
+    return [folders] if isinstance(folders, Path) else folders
+
+
 def _fiftyone(name: str) -> Iterator[Sample]:
     from data_engineering import dataset
 
@@ -265,11 +300,13 @@ def _fiftyone(name: str) -> Iterator[Sample]:
         yield Path(photo), lambda known=known: known
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments that every `prepare` takes."""
+def add_arguments(parser: argparse.ArgumentParser, *, unlabelled: bool = False) -> None:
+    """The arguments that every `prepare` takes; `unlabelled`: also ``--photos``."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--rendered", type=Path, nargs="+", metavar="DIR", help="folders of data_engineering.render")
     source.add_argument("--fiftyone", metavar="NAME", help="FiftyOne dataset; its tags train, val, test are obeyed")
+    if unlabelled:
+        source.add_argument("--photos", type=Path, nargs="+", metavar="DIR", help="folders of photographs, no labels")
     parser.add_argument("--out", type=Path, required=True, help="the folder to make")
     parser.add_argument("--rectified", action="store_true", help="the rectified photos of a rendered folder")
     parser.add_argument("--val", type=float, default=0.15, help="share for validation (default 0.15)")
