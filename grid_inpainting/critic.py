@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -92,7 +93,7 @@ class Perceptual(nn.Module):
         net = resnet50(weights=None, replace_stride_with_dilation=[False, True, True])
         try:
             net.load_state_dict(_read(weights), strict=False)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, pickle.UnpicklingError) as error:
             expected = "expected a state dict of torchvision's resnet50"
             raise ValueError(f"perceptual_weights {weights}: {expected}") from error
         self.stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)

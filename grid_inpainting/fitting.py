@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger
 from pytorch_lightning.plugins.environments import LightningEnvironment
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from grid_inpainting import folder
 from grid_inpainting.pairs import Pairs, Steps
@@ -24,7 +25,7 @@ from grid_inpainting.weights import read_generator
 from quadrat.experiment import StopFlag
 from quadrat.predictor import Card
 
-_VALIDATION_SEED = 1_000_003
+_VALIDATION_SEED, _SETTLING_SEED = 1_000_003, 2_000_003
 
 
 class Samples(lightning.LightningDataModule):
@@ -47,6 +48,14 @@ class Samples(lightning.LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         """Always the same samples."""
         return self._loader(self.val, shuffle=False)
+
+    def settling_batches(self) -> Iterator[dict[str, torch.Tensor]]:
+        """Samples of the training photos, always the same; overfitting, those that are trained on."""
+        repeat, seed = self.train.repeat, self.train.seed
+        samples = Pairs(self.train.pairs, self.settings, seed if repeat else seed + _SETTLING_SEED, repeat)
+        count = min(self.settings.settle, repeat or self.settings.settle)
+        for first in range(0, count, self.batch_size):
+            yield default_collate([samples[k] for k in range(first, min(first + self.batch_size, count))])
 
     def _loader(self, samples: Pairs, **options: Any) -> DataLoader:
         workers = self.settings.workers

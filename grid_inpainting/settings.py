@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 BLACK, DIFFUSED = "black", "diffused"
 PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
-ON_RESUME = ("steps", "workers", "patience", "keep_best", "validate_every")
+ON_RESUME = ("steps", "workers", "patience", "keep_best", "validate_every", "ema", "settle")
 """Settings that may change when a run is resumed."""
 
 
@@ -37,7 +37,8 @@ class Settings:
     last_lr: float = 0.02  # last learning rate as a share of the first, by a cosine
     clip: float = 1.0  # largest norm of the gradient; 0: any
     accumulate: int = 1  # steps whose gradients are added up
-    ema: float = 0.998  # weight of the past in the averaged network, which is what is measured and kept
+    ema: float = 0.99  # weight of the past in the averaged network, which is what is measured and kept
+    settle: int = 96  # samples that its statistics are measured on before each validation; 0: those of the last steps
     precision: str = "auto"  # bf16-mixed where the device has it, else 32-true; FFTs are always float32
     # loss: weights of its terms, 0 switches one off
     l1: float = 10.0  # in the hole

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class Training(lightning.LightningModule):
         self.settings = settings
         self.painter = new_painter(settings).to(memory_format=torch.channels_last)
         average = get_ema_multi_avg_fn(settings.ema)
-        self.averaged = AveragedModel(self.painter, multi_avg_fn=average, use_buffers=True).requires_grad_(False)
+        self.averaged = AveragedModel(self.painter, multi_avg_fn=average).requires_grad_(False)
         self.critic = Critic() if settings.adversarial or settings.feature_matching else None
         self.perceptual = Perceptual(Path(settings.perceptual_weights)) if settings.perceptual else None
         self.register_buffer("steps_done", torch.zeros((), dtype=torch.int64))
@@ -120,6 +121,29 @@ class Training(lightning.LightningModule):
             self.clip_gradients(optimizer, self.settings.clip, "norm")
         optimizer.step()
         optimizer.zero_grad()
+
+    def on_validation_start(self) -> None:
+        """Measure the averaged painter's statistics."""
+        self.settle(self.trainer.datamodule.settling_batches())
+
+    def settle(self, batches: Iterable[dict[str, Tensor]]) -> None:
+        """Take the statistics that normalisation uses from samples, under the weights as they are now.
+
+        Those that training leaves are of the last few steps and of weights that moved on: painting with them is worse
+        by far than in training.
+        """
+        norms = [module for module in self.averaged.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+        seen = 0
+        with torch.no_grad():
+            for seen, batch in enumerate(batches, 1):
+                for norm in norms:
+                    if seen == 1:
+                        norm.reset_running_stats()
+                    norm.momentum = 1 / seen  # the mean over all batches
+                    norm.train()
+                self.averaged(batch["image"].to(self.device), batch["mask"].to(self.device))
+        for norm in norms:
+            norm.eval()
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """PSNR and SSIM in the hole, of the averaged painter, and of what diffusion alone gives."""
