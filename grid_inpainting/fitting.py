@@ -11,14 +11,14 @@ from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch.utils.data import DataLoader, default_collate
 
 from grid_inpainting import folder
 from grid_inpainting.pairs import Pairs, Steps
-from grid_inpainting.recording import LAST, Recorder
+from grid_inpainting.recording import LAST, Bar, Recorder
 from grid_inpainting.settings import Settings
 from grid_inpainting.training import Training
 from grid_inpainting.weights import read_generator
@@ -111,7 +111,7 @@ def _trainer(
     kept = ModelCheckpoint(
         run / "checkpoints", "{step}", monitor=f"val/{settings.monitor}", mode=mode, save_top_k=settings.keep_best
     )
-    callbacks = [Recorder(run, card, stop), kept, TQDMProgressBar(refresh_rate=5)]
+    callbacks = [Recorder(run, card, stop), kept, Bar(settings.steps)]
     if settings.patience:
         callbacks.append(EarlyStopping(f"val/{settings.monitor}", mode=mode, patience=settings.patience))
     return lightning.Trainer(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as lightning
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 
 from grid_inpainting.lama import save_torchscript
 from grid_inpainting.training import Training
@@ -19,6 +19,20 @@ from quadrat.predictor import Card, write_card
 
 LAST = "last.ckpt"
 COLOURS = ("#1f6f8b", "#e07a5f", "#3d9a6c", "#8d6cab", "#b08930")
+
+
+class Bar(TQDMProgressBar):
+    """Lightning's progress bar, which would not know how many steps a run that goes on has."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(refresh_rate=5)
+        self.steps = steps
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Training) -> None:
+        """Show the steps that are done, and count the time from there."""
+        super().on_train_start(trainer, pl_module)
+        self.train_progress_bar.reset(self.steps)
+        self.train_progress_bar.initial = self.train_progress_bar.n = int(pl_module.steps_done)
 
 
 class Recorder(Callback):
