@@ -95,15 +95,18 @@ def fit(
     module, samples = Training(settings), Samples(data, settings, seed, overfit)
     if settings.init:
         module.begin_with(read_generator(settings.init))
-    trainer = _trainer(run, settings, card, stop, device, deterministic)
+    recorder = Recorder(run, card, stop)
+    trainer = _trainer(run, settings, recorder, device, deterministic)
     if not settings.batch:
         samples.batch_size = _largest_batch(trainer, module, samples)
     last = run / "checkpoints" / LAST
     trainer.fit(module, samples, ckpt_path=last if resume and last.is_file() else None, weights_only=True)
+    if not stop and recorder.step < int(module.steps_done):  # the steps since the last validation count too
+        trainer.validate(module, samples, verbose=False)
 
 
 def _trainer(
-    run: Path, settings: Settings, card: Card, stop: StopFlag, device: str | None, deterministic: bool
+    run: Path, settings: Settings, recorder: Recorder, device: str | None, deterministic: bool
 ) -> lightning.Trainer:
     accelerator, devices = _place(device)
     several = devices != "auto" and (devices if isinstance(devices, int) else len(devices)) > 1
@@ -111,7 +114,7 @@ def _trainer(
     kept = ModelCheckpoint(
         run / "checkpoints", "{step}", monitor=f"val/{settings.monitor}", mode=mode, save_top_k=settings.keep_best
     )
-    callbacks = [Recorder(run, card, stop), kept, Bar(settings.steps)]
+    callbacks = [recorder, kept, Bar(settings.steps)]
     if settings.patience:
         callbacks.append(EarlyStopping(f"val/{settings.monitor}", mode=mode, patience=settings.patience))
     return lightning.Trainer(

@@ -3,11 +3,11 @@
     python -m grid_inpainting.predict photos/ --points predictions/ --out clean
     python -m grid_inpainting.predict photos/ --points annotations.xml --out clean --sheet sheet.jpg
     python -m grid_inpainting.predict photos/ --masks masks/ --out clean --backend opencv
-    python -m grid_inpainting.predict photos/ --detect-lines --out clean --keep-masks
+    python -m grid_inpainting.predict photos/ --detect-lines --out clean --keep-masks masks
 
 ``NAME.removed.json`` says which share of a photo was painted, by what, and what a person should know. A photo without
 grid points or that cannot be read is listed at the end and the exit status is 1; all others are done. A photo with
-nothing to paint is written as it was. Called again, it goes on: what is up to date is not made again.
+nothing to paint is written unpainted. Called again, it goes on: what is up to date is not made again.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class _Work:
     note: str
     suffix: str | None
     force: bool
-    keep_masks: bool
+    keep_masks: Path | None
 
 
 def main(
@@ -95,7 +95,7 @@ def main(
     device: str = "cpu",
     format: str | None = None,
     force: bool = False,
-    keep_masks: bool = False,
+    keep_masks: Path | None = None,
     sheet: Path | None = None,
 ) -> Report:
     """Paint the strings out of all photos.
@@ -114,7 +114,8 @@ def main(
         device: to run on.
         format: ``jpeg`` or ``png``; default: JPEG for a JPEG, else PNG. Only PNG keeps what is not painted exactly.
         force: paint even where that is over half of a photo.
-        keep_masks: write what was to be removed as ``masks/NAME.png``; `masks` takes them.
+        keep_masks: folder that gets what was to be removed as ``NAME.png``, as `masks` takes it. Best not below `out`:
+            who takes that folder for photos would take the masks too.
         sheet: picture with up to 16 photos, each beside itself as painted.
 
     Raises:
@@ -174,12 +175,11 @@ def _maker(
 def _remove(work: _Work, photo: Path, name: str) -> Removed:
     inside = (PurePath(name).parent / photo.name).as_posix()
     suffix = work.suffix or (".jpg" if photo.suffix.lower() in (".jpg", ".jpeg") else ".png")
-    clean, kept, mask = (
-        work.out / path for path in (f"{name}{suffix}", f"{name}{REMOVED_SUFFIX}", f"masks/{name}.png")
-    )
+    clean, kept = work.out / f"{name}{suffix}", work.out / f"{name}{REMOVED_SUFFIX}"
+    mask = work.keep_masks / f"{name}.png" if work.keep_masks else None
     maker = {**work.maker, "remove": work.source.fingerprint(inside), "photo": batch.fingerprint(photo)}
     done = _done(clean, kept, maker)
-    if done is not None and (mask.is_file() or not work.keep_masks):
+    if done is not None and (mask is None or mask.is_file()):
         return done
     _forget(kept)
     image_rgb = images.read(photo)
@@ -191,7 +191,7 @@ def _remove(work: _Work, photo: Path, name: str) -> Removed:
     painted = work.remover.remove(image_rgb, mask=removal.mask, force=work.force)
     seconds = round(time.perf_counter() - begun, 3)
     files.write_bytes(clean, metadata.encode(painted.image_rgb, suffix, along))
-    if work.keep_masks:
+    if mask is not None:
         images.write(mask, removal.mask.view(np.uint8) * 255)
     share = round(painted.painted_fraction, 6)
     removed = Removed(clean, share, _once(removal.warnings, painted.warnings, along.warnings))
@@ -273,7 +273,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 or mps")
     parser.add_argument("--format", choices=tuple(FORMATS), help="of the results (default: as the photo, else png)")
     parser.add_argument("--force", action="store_true", help="paint even over half of a photo")
-    parser.add_argument("--keep-masks", action="store_true", help="write masks/NAME.png of what was to be removed")
+    parser.add_argument("--keep-masks", type=Path, metavar="DIR", help="folder for PNGs of what was to be removed")
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="picture of photos before and after")
     return parser.parse_args(argv)
 

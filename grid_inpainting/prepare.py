@@ -13,19 +13,21 @@ them. Photos are linked, not copied.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from grid_inpainting import folder as prepared
 from grid_inpainting.folder import Pair
 from quadrat import images, template
-from quadrat.predictor import UNTRUSTED_NOTE
 from quadrat.shapes import Annotations
 
 CORNERS = template.load("corners").names
+NOTE = "Weights trained on rendered quadrats only: what is painted is invented; look, then train on your own photos."
 
 
 def main(
@@ -79,8 +81,8 @@ def main(
             strung[place] += pair.strings is not None
         training_folder.check_can_train(tally, split)
         manifest = prepared.Manifest(
-            trained_on=source.words,
-            note=UNTRUSTED_NOTE if rendered else "",
+            trained_on=_words(source),
+            note=NOTE if rendered and not _backgrounds(source) else "",
             seed=seed,
             photos=tally.by_split,
             with_strings={name: strung[name] for name in prepared.SPLITS},
@@ -88,6 +90,23 @@ def main(
         )
         prepared.write(draft, manifest)
     return prepared.read(out)
+
+
+def _words(source: Any) -> str:
+    """What a network trained on these pairs has seen."""
+    behind = _backgrounds(source)
+    return f"quadrats rendered over {behind} photographs" if behind else source.words
+
+
+def _backgrounds(source: Any) -> int:
+    """Number of photographs that rendered folders were drawn over; 0 where one of them was drawn from nothing."""
+    folders = source.rendered or ()
+    counts = []
+    for folder in [folders] if isinstance(folders, Path) else folders:
+        path = folder / "manifest.json"
+        made = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        counts.append(len(made.get("backgrounds", ())))
+    return sum(counts) if counts and all(counts) else 0
 
 
 def _twins(photo: Path) -> Pair:

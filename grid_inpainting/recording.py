@@ -43,28 +43,29 @@ class Recorder(Callback):
 
     def __init__(self, run: Path, card: Card, stop: StopFlag) -> None:
         self.run, self.card, self.stop = run, card, stop
-        self.best = -math.inf
+        self.best, self.step = -math.inf, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """The best figure so far."""
-        return {"best": self.best}
+        """The best figure so far, and the step of the last one."""
+        return {"best": self.best, "step": self.step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
-        self.best = state_dict["best"]
+        self.best, self.step = state_dict["best"], state_dict.get("step", 0)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Training, *_: Any) -> None:
         """Stop if asked to."""
         if self.stop and not trainer.should_stop:
             trainer.save_checkpoint(self.run / "checkpoints" / LAST)
             trainer.should_stop = True
+            trainer.limit_val_batches = 0  # else Lightning validates before it ends
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Training) -> None:
         """Write all of it down."""
         if trainer.sanity_checking or self.stop or not trainer.is_global_zero:
             return
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        step = int(pl_module.steps_done)
+        step = self.step = int(pl_module.steps_done)
         append_row(self.run / "metrics.csv", {"step": step, **figures})
         draw_curves(self.run / "metrics.csv")
         name = pl_module.settings.monitor

@@ -63,7 +63,9 @@ def main(
     settings = None if resume else _settings(config, overrides, overfit)
     run = experiment.open_run(MODULE, name, resume=resume)
     settings = settings or _settings_to_resume(run, data, overrides)
-    if not resume:
+    if resume:
+        files.write_text(run / "config.yaml", experiment.config_to_yaml(settings))  # with what has changed
+    else:
         experiment.write_provenance(run, settings, data=data, seed=seed)
     card = Card(run.name, "inpainting", (), trained_on=manifest.trained_on, note=manifest.note)
     return run, _fit(run, data, settings, card, resume, overfit, device, seed, deterministic)

@@ -94,7 +94,7 @@ def test_it_goes_on_where_it_stopped_and_again_where_something_changed(
     assert remover.calls == 4
     predict.main([photos], out, points=points, force=True)
     assert remover.calls == 6
-    predict.main([photos], out, points=points, force=True, keep_masks=True)
+    predict.main([photos], out, points=points, force=True, keep_masks=tmp_path / "kept")
     assert remover.calls == 8
     predict.main([photos], out, points=points, force=True, format="png")
     assert sorted(path.name for path in out.iterdir() if path.is_file()) == ["a.png", "a.removed.json"]
@@ -131,12 +131,13 @@ def test_masks_say_what_to_remove(photos: Path, tmp_path: Path, remover: FakeRem
     mask = draw_strings(grid(), SIZE_WH, 3)
     images.write(tmp_path / "masks" / "a.png", mask.view(np.uint8))
     images.write(tmp_path / "masks" / "sub" / "b.png", np.zeros(SIZE_WH[::-1], np.uint8))
-    report = predict.main([photos], tmp_path / "out", masks=tmp_path / "masks", format="png", keep_masks=True)
+    kept = tmp_path / "kept"
+    report = predict.main([photos], tmp_path / "out", masks=tmp_path / "masks", format="png", keep_masks=kept)
     done, empty = report.done.values()
     assert done.painted_fraction == pytest.approx(mask.mean(), abs=1e-6)
     before, after = images.read(photos / "a.jpg"), images.read(tmp_path / "out" / "a.png")
     np.testing.assert_array_equal(before[~mask], after[~mask])
-    assert (images.read(tmp_path / "out" / "masks" / "a.png")[..., 0] == 255 * mask).all()
+    assert (images.read(kept / "a.png")[..., 0] == 255 * mask).all()
     assert empty.warnings == ("nothing to paint",)
     np.testing.assert_array_equal(
         images.read(photos / "sub" / "b.jpg"), images.read(tmp_path / "out" / "sub" / "b.png")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,6 @@ from data_engineering import training_folder
 from grid_inpainting import folder, prepare
 from quadrat import images, template
 from quadrat.formats import shapes_json
-from quadrat.predictor import UNTRUSTED_NOTE
 from quadrat.shapes import Annotations
 
 from .conftest import SIZE_WH, grid, write_scene
@@ -21,7 +22,7 @@ def test_a_rendered_photo_has_its_twin_its_strings_and_its_truth(scenes: Path, t
     manifest = prepare.main(tmp_path / "d", rendered=scenes, only="test")
     assert manifest.photos == {"train": 0, "val": 0, "test": 7}
     assert manifest.with_strings == {"train": 0, "val": 0, "test": 6}
-    assert (manifest.trained_on, manifest.note) == ("rendered quadrats", UNTRUSTED_NOTE)
+    assert (manifest.trained_on, manifest.note) == ("rendered quadrats", prepare.NOTE)
     first, *_, last = folder.pairs(tmp_path / "d", "test")
     assert first.name == "reef_2024_q0"
     for path, kind in ((first.clean, "clean"), (first.photo, "photos"), (first.strings, "strings")):
@@ -128,3 +129,13 @@ def test_the_command_says_what_it_made(tmp_path: Path, scenes: Path) -> None:
     ran = subprocess.run([*command, "--out", str(tmp_path / "d")], capture_output=True, text=True, check=False)
     assert ran.returncode == 1
     assert ran.stderr.startswith("prepare: ")
+
+
+def test_pairs_over_real_photographs_say_so(scenes: Path, tmp_path: Path) -> None:
+    own = tmp_path / "over"
+    shutil.copytree(scenes, own)
+    (own / "manifest.json").write_text(json.dumps({"backgrounds": ["a.jpg", "b.jpg"]}), "utf-8")
+    manifest = prepare.main(tmp_path / "pairs", rendered=[own], only="val")
+    assert (manifest.trained_on, manifest.note) == ("quadrats rendered over 2 photographs", "")
+    both = prepare.main(tmp_path / "both", rendered=[own, scenes], only="val")
+    assert (both.trained_on, both.note) == ("rendered quadrats", prepare.NOTE)
