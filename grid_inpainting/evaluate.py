@@ -44,6 +44,7 @@ def main(
     layout: str | Path = model.AUTO,
     device: str = "cpu",
     limit: int = 0,
+    strings_only: bool = False,
     out: Path | None = None,
     segmentation: str | None = None,
     level: str = "genus",
@@ -63,6 +64,7 @@ def main(
         layout: of the points.
         device: to run on.
         limit: measure so many photos only, evenly taken; 0: all.
+        strings_only: measure how well strings are found, and paint nothing: quick, and needs no weights.
         out: folder for ``figures.json``, ``photos.csv`` and pictures.
         segmentation: `predict` command of a module that finds colonies, to be run before and after (`segmentation`).
         level: taxonomy level of what that finds.
@@ -77,6 +79,10 @@ def main(
         ValueError: not one folder, no photo that can be measured, a setting out of range, or segmentation fails.
     """
     _check_wishes(backend, fiftyone, field)
+    if strings_only:
+        if segmentation is not None or field is not None:
+            raise ValueError("--strings-only paints nothing that --segmentation or --fiftyone could show")
+        backend = (backends.OPENCV,)
     pairs = _pairs(rendered, data, split)
     if limit:
         pairs = _evenly(pairs, limit)
@@ -85,13 +91,13 @@ def main(
         for each in dict.fromkeys(backend)
     }
     crops = report.Crops([pair.name for pair in _evenly(pairs, report.EXAMPLES)])
-    meter = _meter(removers, points, layout, device)
+    meter = _meter(removers, points, layout, device, paint=not strings_only)
     photos, skipped, compared = _measure(meter, pairs, crops, segmentation, level)
     found = find_weights(weights) if set(removers) - {backends.OPENCV} else None
     first = next(iter(removers.values()))
     result = {
         "weights": str(found) if found else None,
-        "note": first.card.note,
+        "note": "" if strings_only else first.card.note,
         "settings": {"backends": list(removers), "line_width_px": line_width, "layout": str(layout)},
         **report.summary(list(photos.values())),
         "segmentation": compared,
@@ -129,10 +135,11 @@ def _evenly(pairs: list[Pair], count: int) -> list[Pair]:
     return [pairs[place] for place in places]
 
 
-def _meter(removers: dict[str, Any], points: Path | None, layout: str | Path, device: str) -> Meter:
+def _meter(removers: dict[str, Any], points: Path | None, layout: str | Path, device: str, *, paint: bool) -> Meter:
     names = template.BUILTIN if str(layout) == model.AUTO else (layout,)
     found = wanted.from_points(points) if points is not None else None
-    return Meter(removers, found, lpips.load(device), [template.load(name) for name in names])
+    measure = lpips.load(device) if paint else None
+    return Meter(removers, found, measure, [template.load(name) for name in names], paint)
 
 
 def _measure(
@@ -186,6 +193,8 @@ def table(result: dict[str, Any]) -> str:
         if one["not_found"]:
             lines.append(f"  not found in {one['not_found']} photos (recall of all {_percent(one['recall_of_all'])}):")
             lines += [f"  {count:5d} x {reason}" for reason, count in one["reasons"].items()]
+    if not result["painting"]:
+        return "\n".join(lines)
     heads = ("PSNR dB", "pooled", "SSIM", "PSNR dB", "pooled", "SSIM", "LPIPS", "s/photo")
     lines += [f"{'':24}{'in the hole':>27}{'near strings':>27}", f"{'':24}" + "".join(f"{head:>9}" for head in heads)]
     for method, one in result["painting"].items():
@@ -236,6 +245,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--layout", default=model.AUTO, help="built-in name or file (default: auto, the best fit)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 or mps")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="measure N photos only, evenly taken")
+    parser.add_argument("--strings-only", action="store_true", help="how well strings are found; paint nothing")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for JSON, CSV and pictures")
     parser.add_argument("--segmentation", metavar="COMMAND", help="predict command, run before and after")
     parser.add_argument("--level", default="genus", help="taxonomy level of what that finds (default: genus)")

@@ -137,12 +137,14 @@ class Meter:
         points: found points, if they are to be measured.
         lpips: measures LPIPS, if it can be.
         layouts: that grids may be of.
+        paint: whether strings are painted out too, which takes most of the time.
     """
 
     removers: Mapping[str, Any]
     points: wanted.FromPoints | None = None
     lpips: Measure | None = None
     layouts: Sequence[Template] = field(default_factory=lambda: [template.load(name) for name in template.BUILTIN])
+    paint: bool = True
 
     def measure(self, pair: Pair) -> tuple[Photo, Pictures]:
         """Measure one photo.
@@ -157,21 +159,22 @@ class Meter:
         removal = wanted.FromPoints({name: known}, pair.photo).find(name, photo, remover)
         if removal.mask is None:
             raise ValueError("; ".join(removal.warnings))
-        painted, seconds = _timed(lambda: remover.remove(photo, mask=removal.mask))
-        judge = Judge(clean, painted.mask, metrics.near(there, BAND_PX), self.lpips)
-        paintings = {first: judge.judge(painted.image_rgb, seconds), **self._others(photo, removal.mask, judge)}
         outline = self.outline(known)
         figures = {TRUE: _string_figures(removal.mask, there, outline)}
-        shown, missed = painted.image_rgb, ""
-        if self.points is not None:
-            found, missed = self._found(name, photo, remover)
-            shown = photo
+        found, missed = self._found(name, photo, remover) if self.points is not None else (None, "")
+        if found is not None:
+            figures[FOUND] = _string_figures(found, there, outline)
+        paintings, shown, warnings = dict[str, Painting](), photo, removal.warnings
+        if self.paint:
+            painted, seconds = _timed(lambda: remover.remove(photo, mask=removal.mask))
+            judge = Judge(clean, painted.mask, metrics.near(there, BAND_PX), self.lpips)
+            paintings = {first: judge.judge(painted.image_rgb, seconds), **self._others(photo, removal.mask, judge)}
+            shown = painted.image_rgb if self.points is None else photo
             if found is not None:
-                figures[FOUND] = _string_figures(found, there, outline)
                 shown, seconds = _timed(lambda: remover.remove(photo, mask=found).image_rgb)
                 paintings[f"{first}, {FOUND} points"] = judge.judge(shown, seconds)
+            warnings = (*warnings, *painted.warnings)
         frame, layout = (str(known.meta.get(key, "unknown")) for key in ("frame", "layout"))
-        warnings = (*removal.warnings, *painted.warnings)
         about = Photo(pair.name, frame, layout, figures, missed, paintings, warnings)
         return about, Pictures(photo, shown, clean, there, known)
 
