@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from grid_inpainting.strips import Floats, Mask, Signal, along_contrast
+from grid_inpainting.strands.strips import Floats, Mask, Signal, along_contrast
 
 _SIDE_PX = 1024
 """Longer side at which lines are sought."""

@@ -112,7 +112,9 @@ class Crops:
         self._worst: list[tuple[float, str, Rgb, str]] = []
 
     def add(self, photo: Photo, pictures: Pictures) -> None:
-        """Take a photo; the worst are those whose bands are least like the true ones by SSIM."""
+        """Take a photo; the worst are those whose bands are least like the true ones by SSIM; none if unpainted."""
+        if not photo.paintings:
+            return
         if photo.name in self.examples:
             self.shown.append(_side_by_side(pictures, _densest(pictures.strings)))
         first, *_ = photo.paintings.values()
@@ -166,7 +168,8 @@ def write(folder: Path, photos: Sequence[Photo], result: dict[str, Any], crops: 
     """
     files.write_json(folder / "figures.json", result)
     _write_csv(folder / "photos.csv", [row(photo) for photo in photos])
-    plots.painting(folder / "painting.png", result["painting"])
+    if result["painting"]:
+        plots.painting(folder / "painting.png", result["painting"])
     kinds = ("recall", "precision", "painted_share", "true_share")
     figures = {
         source: [

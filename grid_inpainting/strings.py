@@ -17,9 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_inpainting import curves, lines
-from grid_inpainting.bands import Bands
-from grid_inpainting.following import follow
+from grid_inpainting import lines
+from grid_inpainting.strands import curves
+from grid_inpainting.strands.bands import Bands
+from grid_inpainting.strands.following import follow
 from grid_inpainting.string_score import StringScore, painted_share, score
 from quadrat.shapes import HIDDEN, Keypoints
 from quadrat.template import Template

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from grid_inpainting import curves
+from grid_inpainting.strands import curves
 from grid_inpainting.strings import detect_lines, find_strings, score
 from quadrat import template
 from quadrat.shapes import HIDDEN, OCCLUDED, VISIBLE, Keypoints

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-from grid_inpainting.strips import Floats, Mask, Signal, along_contrast
+from grid_inpainting.strands.strips import Floats, Mask, Signal, along_contrast
 
 _FAINT = 4.0
 """Grey levels (0..255) that are still seen as a rim after painting."""

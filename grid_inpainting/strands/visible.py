@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-from grid_inpainting.strips import Floats, Mask, Signal, along_contrast, cut
-from grid_inpainting.yarn import Yarn
+from grid_inpainting.strands.strips import Floats, Mask, Signal, along_contrast, cut
+from grid_inpainting.strands.yarn import Yarn
 
 _ROUNDS = 3
 _MOST = 8_000

@@ -7,10 +7,10 @@ import itertools
 import numpy as np
 import pytest
 
-from grid_inpainting import curves, strips, widths
-from grid_inpainting.bands import Bands
-from grid_inpainting.visible import chain, seen_along
-from grid_inpainting.yarn import best_path
+from grid_inpainting.strands import curves, strips, widths
+from grid_inpainting.strands.bands import Bands
+from grid_inpainting.strands.visible import chain, seen_along
+from grid_inpainting.strands.yarn import best_path
 from quadrat import template
 from quadrat.homography import apply_homography
 from quadrat.shapes import HIDDEN, OCCLUDED, VISIBLE, Keypoints

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from grid_inpainting import doubled, widths
-from grid_inpainting.bands import Bands
-from grid_inpainting.curves import Curves
-from grid_inpainting.strips import Mask, Signal, cut, moved, sample, smooth_along
-from grid_inpainting.visible import Appearance, seen_along
-from grid_inpainting.yarn import trace
+from grid_inpainting.strands import doubled, widths
+from grid_inpainting.strands.bands import Bands
+from grid_inpainting.strands.curves import Curves
+from grid_inpainting.strands.strips import Mask, Signal, cut, moved, sample, smooth_along
+from grid_inpainting.strands.visible import Appearance, seen_along
+from grid_inpainting.strands.yarn import trace
 
 _USUAL_SIDE_PX = 1280
 _MARGIN_PX, _SPREAD_PX = 14, 3.0

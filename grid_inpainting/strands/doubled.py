@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-from grid_inpainting.strips import Floats, Mask, Path, Signal, cut
-from grid_inpainting.visible import Appearance, chain
-from grid_inpainting.yarn import best_path
+from grid_inpainting.strands.strips import Floats, Mask, Path, Signal, cut
+from grid_inpainting.strands.visible import Appearance, chain
+from grid_inpainting.strands.yarn import best_path
 
 _EVERY_PIECE, _EVERY_PLACE = 4, 2
 _LEAST_GAIN, _MOST_GAIN = -3.0, 4.0

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_inpainting.strips import Floats, Mask, Path, Signal, align, along_contrast, smooth_along
+from grid_inpainting.strands.strips import Floats, Mask, Path, Signal, align, along_contrast, smooth_along
 
 _WIDTHS = (1, 3, 5, 7, 9, 13, 17, 23)
 _CONTRASTS = np.array([(1, 1, 1), (2, -1, -1), (-1, -1, 2), (1, 1, -2)], np.float32) / 4

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from grid_inpainting.strips import Floats, Mask, moved
+from grid_inpainting.strands.strips import Floats, Mask, moved
 
 _ROUND_PX = 0.35
 """`cv2.fillPoly` fills the pixels that an outline touches too: about so much is taken off either side."""
