@@ -21,7 +21,7 @@ MODULE = "grid_inpainting"
 _PHOTO = "1920 x 1440 px, rendered reef"
 _EQUAL = "torch float32 on both sides, the same weights"
 _LIKE = 0.06
-"""Most that the two may differ in the hole on average, as a share of white: the network looks at all that it is given."""
+"""Most that both may differ in the hole on average, as a share of white: the network looks at all that it is given."""
 
 
 @functools.cache

@@ -257,3 +257,16 @@ def test_the_worst_come_first(scenes: Path, remover: FakeRemover) -> None:
     assert [name for name, _ in crops.worst()] == sorted(scores, key=scores.__getitem__)
     assert len(crops.shown) == 1
     assert crops.shown[0].shape == (2 * 240, 2 * (3 * 256 + 6), 3)
+
+
+def test_strings_alone_are_measured_without_painting(rendered: Path, tmp_path: Path) -> None:
+    whole = evaluate.main(rendered=rendered, backend=["opencv"])
+    result = evaluate.main(rendered=rendered, strings_only=True, points=rendered / "truth", out=tmp_path / "out")
+    assert result["strings"]["true"] == whole["strings"]["true"]
+    assert result["strings"]["found"] == result["strings"]["true"]
+    assert (result["painting"], result["note"], result["weights"]) == ({}, "", None)
+    assert not (tmp_path / "out" / "painting.png").exists()
+    assert "recall" in evaluate.table(result)
+    assert "PSNR" not in evaluate.table(result)
+    with pytest.raises(ValueError, match="--strings-only"):
+        evaluate.main(rendered=rendered, strings_only=True, segmentation="python -m nothing")
