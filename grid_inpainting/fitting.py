@@ -102,7 +102,7 @@ def fit(
     last = run / "checkpoints" / LAST
     trainer.fit(module, samples, ckpt_path=last if resume and last.is_file() else None, weights_only=True)
     if not stop and recorder.step < int(module.steps_done):  # the steps since the last validation count too
-        trainer.validate(module, samples, verbose=False)
+        trainer.validate(module, samples, verbose=False, weights_only=True)
 
 
 def _trainer(

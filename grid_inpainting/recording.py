@@ -44,6 +44,7 @@ class Recorder(Callback):
     def __init__(self, run: Path, card: Card, stop: StopFlag) -> None:
         self.run, self.card, self.stop = run, card, stop
         self.best, self.step = -math.inf, 0
+        self._terms: dict[str, list[float]] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """The best figure so far, and the step of the last one."""
@@ -54,7 +55,10 @@ class Recorder(Callback):
         self.best, self.step = state_dict["best"], state_dict.get("step", 0)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Training, *_: Any) -> None:
-        """Stop if asked to."""
+        """Note the losses, and stop if asked to."""
+        for name, value in trainer.callback_metrics.items():
+            if name.startswith("train/"):
+                self._terms.setdefault(name, []).append(float(value))
         if self.stop and not trainer.should_stop:
             trainer.save_checkpoint(self.run / "checkpoints" / LAST)
             trainer.should_stop = True
@@ -64,7 +68,9 @@ class Recorder(Callback):
         """Write all of it down."""
         if trainer.sanity_checking or self.stop or not trainer.is_global_zero:
             return
-        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        figures = {name: sum(values) / len(values) for name, values in self._terms.items()}  # since the last row
+        self._terms.clear()
+        figures |= {n: float(value) for n, value in trainer.callback_metrics.items() if n.startswith("val/")}
         step = self.step = int(pl_module.steps_done)
         append_row(self.run / "metrics.csv", {"step": step, **figures})
         draw_curves(self.run / "metrics.csv")
