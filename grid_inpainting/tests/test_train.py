@@ -68,8 +68,51 @@ def weights_of(run: Path) -> dict[str, torch.Tensor]:
     return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
 
+_TRAIN = """
+import json, os, signal, sys
+from pathlib import Path
+from grid_inpainting import train
+from grid_inpainting.pairs import Pairs
+
+given = json.loads(sys.argv[1])
+plain, calls = Pairs.__getitem__, []
+
+def interrupting(self, index):
+    calls.append(index)
+    if len(calls) == given["interrupt_at"]:
+        os.kill(os.getpid(), signal.SIGINT)  # what Ctrl-C sends
+    return plain(self, index)
+
+Pairs.__getitem__ = interrupting
+run, figures = train.main(
+    Path(given["data"]), name=given["name"], overrides=given["overrides"], resume=given["resume"], device="cpu"
+)
+print(json.dumps([str(run), figures]))
+"""
+
+
+def trained(
+    data: Path, name: str, overrides: list[str] | tuple[()] = (), *, resume: bool = False, interrupt_at: int = 0
+) -> tuple[Path, dict[str, float] | None]:
+    """Train in a process of its own: one that has used OpenVINO, as other tests do, may not survive training after it.
+
+    Args:
+        data: prepared folder.
+        name: of the run.
+        overrides: of the settings.
+        resume: go on with the run.
+        interrupt_at: which sample's loading shall send the process SIGINT; 0: none.
+    """
+    given = {"data": str(data), "name": name, "overrides": list(overrides), "resume": resume}
+    command = [sys.executable, "-W", "ignore", "-c", _TRAIN, json.dumps({**given, "interrupt_at": interrupt_at})]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    run, figures = json.loads(done.stdout.splitlines()[-1])
+    return Path(run), figures
+
+
 def test_a_run_leaves_all_that_is_needed_to_judge_use_and_repeat_it(data: Path) -> None:
-    run, figures = train.main(data, name="a", overrides=TINY, device="cpu")
+    run, figures = trained(data, "a", TINY)
     assert figures is not None
     assert set(figures) >= {"val/psnr", "val/ssim", "val/l1", "step"}
     names = ("config.yaml", "provenance.json", "result.json", "curves.png", "checkpoints/last.ckpt", "weights/last.pt")
@@ -85,17 +128,13 @@ def test_a_run_leaves_all_that_is_needed_to_judge_use_and_repeat_it(data: Path) 
     assert remover.remove(np.full((40, 40, 3), 90, np.uint8), mask=mask).painted_fraction > 0
 
 
-def test_a_stopped_run_goes_on_as_if_nothing_had_been(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_run_goes_on_as_if_nothing_had_been(data: Path) -> None:
     adversary = [*TINY, "adversarial=0.1", "feature_matching=1", "r1=0.001", "l1_known=1"]
-    whole, _ = train.main(data, name="whole", overrides=adversary, device="cpu")
-    monkeypatch.setattr("grid_inpainting.pairs.Pairs.__getitem__", _interrupting(7, Pairs.__getitem__))
-    cut, figures = train.main(data, name="cut", overrides=adversary, device="cpu")
+    whole, _ = trained(data, "whole", adversary)
+    cut, figures = trained(data, "cut", adversary, interrupt_at=7)
     assert figures is None
-    done = int(weights_of(cut)["steps_done"])
-    assert 0 < done < 6
-    monkeypatch.undo()
-    monkeypatch.setenv("QUADRATSEG_RUNS", str(cut.parents[1]))
-    _, figures = train.main(data, name="cut", resume=True, device="cpu")
+    assert 0 < int(weights_of(cut)["steps_done"]) < 6
+    _, figures = trained(data, "cut", resume=True)
     assert figures is not None
     wanted, got = weights_of(whole), weights_of(cut)
     assert wanted.keys() == got.keys()
@@ -103,19 +142,6 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(data: Path, monkeypatch: p
         assert torch.allclose(value.double(), got[name].double(), atol=1e-6), name
     with pytest.raises(ValueError, match="is finished"):
         train.main(data, name="cut", resume=True)
-
-
-def _interrupting(count: int, plain):  # noqa: ANN001, ANN202
-    """`plain`, which at its `count`-th call sends what Ctrl-C sends."""
-    calls = []
-
-    def drawn(self, index):  # noqa: ANN001, ANN202
-        calls.append(index)
-        if len(calls) == count:
-            os.kill(os.getpid(), signal.SIGINT)
-        return plain(self, index)
-
-    return drawn
 
 
 @pytest.mark.slow
@@ -159,9 +185,9 @@ def test_what_cannot_change_on_resuming_is_refused(data: Path, monkeypatch: pyte
 
 
 def test_fine_tuning_begins_with_given_weights_and_refuses_others(data: Path) -> None:
-    first, _ = train.main(data, name="first", overrides=TINY, device="cpu")
+    first, _ = trained(data, "first", TINY)
     none = [*TINY, "steps=1", "validate_every=1", "lr=0", f"init={first}"]
-    second, _ = train.main(data, name="second", overrides=none, device="cpu")
+    second, _ = trained(data, "second", none)
     begun, kept = weights_of(second), torch.jit.load(first / "weights" / "best.pt").state_dict()
     name = "generator.model.1.ffc.convl2l.weight"
     assert torch.equal(begun[f"painter.{name}"], kept[name])
@@ -287,8 +313,9 @@ def test_rows_after_a_resume_replace_those_that_are_done_again(tmp_path: Path) -
     assert [(row["step"], row["a"], row["b"]) for row in rows] == [("3", "1", ""), ("6", "3", ""), ("9", "", "4")]
 
 
-def test_the_run_says_what_it_was_made_of(data: Path) -> None:
-    run, _ = train.main(data, name="a", overrides=TINY, device="cpu")
+def test_the_run_says_what_it_was_made_of(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grid_inpainting.train._fit", lambda *_: None)
+    run, _ = train.main(data, name="a", overrides=TINY)
     made = json.loads((run / "provenance.json").read_text("utf-8"))
     assert made["data"]["folder"] == str(data)
     assert "pytorch-lightning" in made["packages"]
