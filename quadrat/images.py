@@ -159,7 +159,7 @@ def opened(source: bytes | Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image
             yield image
     except ImageError:
         raise
-    except UnidentifiedImageError as error:
+    except (UnidentifiedImageError, ImportError) as error:  # ultralytics lets Pillow ask for a reader of HEIF
         raise ImageError("these bytes are no photo: expected a JPEG, PNG, TIFF, BMP, WebP or GIF file") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"the photo is too large ({error}): at most {max_pixels} px are accepted") from error
