@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from grid_inpainting import backends, convert, export, lama, model, weights
+from grid_inpainting import backends, convert, export, lama, weights
 
 SMALL = {"width": 8, "downsamplings": 2, "blocks": 2, "global_share": 0.75}
 
@@ -235,14 +238,30 @@ def test_exports_paint_what_torch_paints(script: Path, tmp_path: Path) -> None:
     made, off = export.main(str(script), format="torchscript", name="given", out=tmp_path / "shared")
     assert made == tmp_path / "shared" / "given.pt"
     assert off["torchscript"]["max"] < 1e-4
-    folder, off = export.main(str(script), format="openvino")
+
+
+_BY_OPENVINO = """
+import json, sys
+import numpy as np
+from grid_inpainting import export, model
+
+folder, off = export.main(sys.argv[1], format="openvino")
+photo, mask = np.full((50, 70, 3), 90, np.uint8), np.zeros((50, 70), bool)
+mask[20:24] = True
+ours = model.load(folder, backend="openvino").remove(photo, mask=mask).image_rgb.astype(int)
+off["apart"] = int(np.abs(ours - model.load(sys.argv[1]).remove(photo, mask=mask).image_rgb).max())
+print(json.dumps(off), flush=True)
+"""
+
+
+def test_openvino_paints_what_torch_paints(script: Path) -> None:
+    """In a process of its own: one that has run such a network in OpenVINO crashed in later tests."""
+    command = [sys.executable, "-W", "ignore", "-c", _BY_OPENVINO, str(script)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    off = json.loads(done.stdout.splitlines()[-1])
+    assert off.pop("apart") <= 1
     assert set(off) == {"f32", "bf16"}
     assert off["f32"]["max"] < 1e-3
-    remover = model.load(folder, backend="openvino")
-    photo, mask = np.full((50, 70, 3), 90, np.uint8), np.zeros((50, 70), bool)
-    mask[20:24] = True
-    by_torch = model.load(script).remove(photo, mask=mask)
-    assert np.abs(remover.remove(photo, mask=mask).image_rgb.astype(int) - by_torch.image_rgb).max() <= 1
 
 
 def test_an_export_that_paints_otherwise_is_set_aside(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
