@@ -62,7 +62,7 @@ def _one(side: str, size_wh: tuple[int, int], limit_gib: float) -> dict[str, Any
 
     resource.setrlimit(resource.RLIMIT_AS, (round(limit_gib * _GIB), resource.RLIM_INFINITY))
     jpeg = noise_jpeg(*size_wh)
-    width_px = max(round(6 * size_wh[0] / 1920), 1)
+    width_px = max(round(cases.STRING_PX * size_wh[0] / 1920), 1)
     if side == "simple-lama":
         lama = cases._simple_lama()
     else:
