@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -15,6 +15,7 @@ from quadrat.shapes import Keypoints, Shape
 from quadrat.template import Template
 from quadrat.verdict import Judged
 
+_LISTS = ("labels", "layouts", "background")
 UNTRUSTED_NOTE = "Weights trained on rendered quadrats only: check every shape, then train on your own photographs."
 
 
@@ -31,6 +32,7 @@ class Card:
         licence: SPDX name.
         layouts: of a keypoints network, the layouts it was trained for: names of `quadrat.template.BUILTIN`, or of a
             file beside the card.
+        background: of a semantic network, the labels that are no colonies.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Card:
     note: str = ""
     licence: str = "AGPL-3.0-or-later"
     layouts: tuple[str, ...] = ()
+    background: tuple[str, ...] = ()
 
 
 class Predictor(Protocol):
@@ -77,6 +80,28 @@ class JudgingPredictor(Predictor, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Explained:
+    """Shapes with what a reader should know of how they were found.
+
+    Attributes:
+        shapes: as `Predictor.predict` gives them.
+        facts: in words, by name: ``{"scale": "0.26", "refiner": "watershed"}``. Names are lower-case words joined by ``-``.
+    """
+
+    shapes: Sequence[Shape]
+    facts: Mapping[str, str]
+
+
+@runtime_checkable
+class ExplainingPredictor(Predictor, Protocol):
+    """A predictor that says how it worked on each photo; `predict` gives the same shapes without it."""
+
+    def predict_explained(self, image_rgb: NDArray[np.uint8], *, threshold: float | None = None) -> Explained:
+        """As `predict`, with facts."""
+        ...
+
+
 def card_path(weights: Path) -> Path:
     """Where the card of a weights file or folder lies."""
     return weights.with_name(f"{weights.stem}.card.yaml")
@@ -95,16 +120,18 @@ def read_card(weights: Path) -> Card | None:
     known = {f.name for f in fields(Card)}
     if not isinstance(raw, dict) or set(raw) - known or not {"name", "task", "labels"} <= set(raw):
         raise ValueError(f"{path}: expected the keys name, task, labels and at most {sorted(known)}")
-    lists = {key: tuple(str(name) for name in raw[key]) for key in ("labels", "layouts") if key in raw}
+    lists = {key: tuple(str(name) for name in raw[key]) for key in _LISTS if key in raw}
     return Card(**{**raw, **lists})
 
 
 def write_card(weights: Path, card: Card) -> Path:
     """Write `card` beside `weights` and return its path."""
     path = card_path(weights)
-    raw = {**asdict(card), "labels": list(card.labels), "layouts": list(card.layouts)}
-    if not card.layouts:
-        del raw["layouts"]
+    raw = asdict(card)
+    for name in _LISTS:
+        raw[name] = list(raw[name])
+        if name != "labels" and not raw[name]:
+            del raw[name]
     path.write_text(yaml.safe_dump(raw, sort_keys=False, allow_unicode=True), "utf-8")
     return path
 

@@ -80,8 +80,16 @@ def pids(host):
     return [worker.pid for worker in host.served[NAME].pool._workers]
 
 
-def lines(log):
-    return [json.loads(line) for line in log.read_text().splitlines()]
+def lines(log, request, message="request"):
+    """The log's lines of a request, as soon as it has `message`: the answer may arrive before its line is written."""
+    for _ in range(100):
+        mine = [
+            line for line in map(json.loads, log.read_text().splitlines()) if line["with"].get("request") == request
+        ]
+        if any(line["message"] == message for line in mine):
+            return mine
+        time.sleep(0.05)
+    raise AssertionError(f"no line {message!r} of request {request}")
 
 
 def dial(host):
@@ -266,8 +274,7 @@ def test_a_request_whose_client_left_is_not_worked_on(whole):
 def test_every_line_of_a_request_has_its_id(whole, log):
     answer = post(whole, NOISY, headers={"X-Request-ID": "photo-7.a_b"})
     assert answer.headers["x-quadrat-request"] == "photo-7.a_b"
-    time.sleep(0.1)
-    mine = [line for line in lines(log) if line["with"].get("request") == "photo-7.a_b"]
+    mine = lines(log, "photo-7.a_b")
     assert {line["message"] for line in mine} >= {"logged by a library", "answered", "request"}
     assert any("warned" in line["message"] for line in mine)
     access = next(line["with"] for line in mine if line["message"] == "request")
@@ -285,7 +292,7 @@ def test_an_id_that_is_not_sane_is_replaced(whole, given):
 
 def test_other_routes_have_their_line_too(whole, log):
     httpx.get(f"{whole.url}/nothing", headers={"X-Request-ID": "lost"})
-    line = next(line["with"] for line in lines(log) if line["with"].get("request") == "lost")
+    (line,) = (line["with"] for line in lines(log, "lost"))
     assert (line["path"], line["status"], line["error"]) == ("/nothing", 404, "not_found")
 
 
