@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from tqdm import tqdm
 
@@ -66,6 +67,28 @@ class Source:
         if self.rendered is None:
             return _fiftyone(str(self.fiftyone))
         return itertools.chain.from_iterable(_rendered(folder, self.rectified) for folder in _listed(self.rendered))
+
+    def names(self) -> list[str]:
+        """The names of all photos, whether they can be used or not, without reading their labels."""
+        if self.photos is not None:
+            return [photo.name for folder in _listed(self.photos) for photo in images.list_photos(folder)]
+        if self.rendered is None:
+            from data_engineering import dataset
+
+            return [Path(path).name for path in dataset.load(str(self.fiftyone)).values("filepath")]
+        roots = [folder / "rectified" if self.rectified else folder for folder in _listed(self.rendered)]
+        return [truth.name for root in roots for truth in sorted((root / "truth").glob("*.json"))]
+
+
+class Places(Protocol):
+    """What says where photos go: `Split`, or `data_engineering.folds.Fold`."""
+
+    @property
+    def only(self) -> str | None:
+        """The one split that takes every photo, if there is one."""
+
+    def of(self, photo: Path, annotations: Annotations) -> str:
+        """The split of a photo."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +173,16 @@ def make(
 
 
 @contextmanager
-def drafted(out: Path, kinds: Iterable[str], *, overwrite: bool = False) -> Iterator[Path]:
+def drafted(
+    out: Path, kinds: Iterable[str], *, overwrite: bool = False, layout: str = "{kind}/{split}"
+) -> Iterator[Path]:
     """Give a folder with ``{kind}/{split}`` to fill; it becomes `out` when the block ends well, else it goes.
+
+    Args:
+        out: the folder to make.
+        kinds: of files: photos, labels and so on.
+        overwrite: replace `out` if it is there.
+        layout: where the files of a kind and split lie, if not there.
 
     Raises:
         FileExistsError: `out` is there and `overwrite` is not set.
@@ -162,7 +193,7 @@ def drafted(out: Path, kinds: Iterable[str], *, overwrite: bool = False) -> Iter
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as name:
         draft = Path(name) / out.name
         for kind, each in itertools.product(kinds, SPLITS):
-            (draft / kind / each).mkdir(parents=True)
+            (draft / layout.format(kind=kind, split=each)).mkdir(parents=True)
         yield draft
         if out.exists():
             out.rename(Path(name) / "replaced")
@@ -182,7 +213,7 @@ def _add(
 ) -> None:
     try:
         annotations = load()
-        _check_photo(photo, annotations)
+        read_checked(photo, annotations)
         place = split.of(photo, annotations)
         content, objects = encode(annotations)
     except (ValueError, KeyError, OSError) as error:
@@ -206,7 +237,7 @@ def distinct_stem(photo: Path, taken: set[str]) -> str:
     return stem
 
 
-def check_can_train(tally: Tally, split: Split) -> None:
+def check_can_train(tally: Tally, split: Places) -> None:
     """Refuse a folder without a photo to train or to validate on, unless all were to go to one split.
 
     Raises:
@@ -229,10 +260,15 @@ def split_of(name: str, seed: int, val: float, test: float) -> str:
     Returns:
         ``train``, ``val`` or ``test``.
     """
-    place = re.sub(r"_(19|20)\d\d_", "_", Path(name).stem, count=1)
-    digest = hashlib.sha256(f"{seed}:{place}".encode()).digest()
+    digest = hash_of(name, seed)
     share = int.from_bytes(digest[:8], "big") / 2**64
     return "test" if share < test else "val" if share < test + val else "train"
+
+
+def hash_of(name: str, seed: int) -> bytes:
+    """32 bytes that depend on a photo's name without suffix and year, and on the seed: the same for year twins."""
+    place = re.sub(r"_(19|20)\d\d_", "_", Path(name).stem, count=1)
+    return hashlib.sha256(f"{seed}:{place}".encode()).digest()
 
 
 def _tagged(annotations: Annotations) -> str | None:
@@ -243,10 +279,17 @@ def _tagged(annotations: Annotations) -> str | None:
     return found[0] if found else None
 
 
-def _check_photo(photo: Path, annotations: Annotations) -> None:
-    height, width = images.read(photo).shape[:2]
+def read_checked(photo: Path, annotations: Annotations) -> images.Rgb:
+    """The photo, uint8 ``[H, W, 3]``, if it can be read whole and is as large as its annotations say.
+
+    Raises:
+        ValueError: it cannot, or is of another size.
+    """
+    image_rgb = images.read(photo)
+    height, width = image_rgb.shape[:2]
     if (width, height) != annotations.size_wh:
         raise ValueError(f"the photo is {width} x {height} px, its annotations are for {annotations.size_wh}")
+    return image_rgb
 
 
 def link(photo: Path, target: Path) -> None:
@@ -300,8 +343,12 @@ def _fiftyone(name: str) -> Iterator[Sample]:
         yield Path(photo), lambda known=known: known
 
 
-def add_arguments(parser: argparse.ArgumentParser, *, unlabelled: bool = False) -> None:
-    """The arguments that every `prepare` takes; `unlabelled`: also ``--photos``."""
+def add_arguments(parser: argparse.ArgumentParser, *, unlabelled: bool = False) -> argparse._MutuallyExclusiveGroup:
+    """The arguments that every `prepare` takes; `unlabelled`: also ``--photos``.
+
+    Returns:
+        The group of sources, of which one must be given: a module may know more.
+    """
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--rendered", type=Path, nargs="+", metavar="DIR", help="folders of data_engineering.render")
     source.add_argument("--fiftyone", metavar="NAME", help="FiftyOne dataset; its tags train, val, test are obeyed")
@@ -314,3 +361,4 @@ def add_arguments(parser: argparse.ArgumentParser, *, unlabelled: bool = False) 
     parser.add_argument("--only", choices=SPLITS, help="put every photo into this split, for evaluation")
     parser.add_argument("--seed", type=int, default=0, help="of the split")
     parser.add_argument("--overwrite", action="store_true", help="replace --out if it is there")
+    return source

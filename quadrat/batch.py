@@ -11,13 +11,13 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from tqdm import tqdm
 
 from quadrat import files, images
 from quadrat.formats import coco, cvat_xml, overlay, shapes_json
-from quadrat.predictor import JudgingPredictor, Predictor
+from quadrat.predictor import ExplainingPredictor, JudgingPredictor, Predictor
 from quadrat.shapes import Annotations
 from quadrat.verdict import OK, Judged
 
@@ -34,6 +34,18 @@ class Outcome(NamedTuple, Generic[T]):
 
     done: dict[Path, T]
     failed: dict[Path, str]
+
+
+class Extra(Protocol):
+    """What is made of a photo besides its shapes."""
+
+    def is_there(self, name: str) -> bool:
+        """Whether it was made of the photo of that name already."""
+        ...
+
+    def make(self, image_rgb: images.Rgb, name: str, found: Annotations) -> None:
+        """Make it, right after the photo's shapes were found."""
+        ...
 
 
 def name_photos(sources: Iterable[Path]) -> dict[Path, str]:
@@ -81,16 +93,18 @@ def predict(
     *,
     maker: Mapping[str, Any],
     overlays: bool = True,
+    extra: Extra | None = None,
 ) -> Outcome[Annotations]:
     """Predict the shapes of photos; what `maker` has made of a photo already is left as it is.
 
     Args:
         predictor: of instances or keypoints. The verdict of a `JudgingPredictor` goes into each ``meta``: ``verdict``,
-            ``score`` and ``reasons``.
+            ``score`` and ``reasons``; what an `ExplainingPredictor` says as ``facts``.
         sources: files, and folders with photos.
         out: gets ``shapes/*.json``, ``overlays/*.jpg``, ``coco.json`` and ``cvat.xml``.
         maker: what a result depends on, such as weights and settings; JSON-able.
         overlays: draw the shapes over each photo.
+        extra: what else is made of each.
 
     Raises:
         FileNotFoundError: no such photos.
@@ -100,12 +114,14 @@ def predict(
         made_by = json.loads(json.dumps({**maker, "photo": fingerprint(photo)}))
         shapes, picture = out / "shapes" / f"{name}.json", out / "overlays" / f"{name}.jpg"
         known = _known(shapes, made_by)
-        if known is not None and (picture.is_file() or not overlays):
+        if known is not None and (picture.is_file() or not overlays) and (extra is None or extra.is_there(name)):
             return known
         image_rgb = images.read(photo)
         found = _find(predictor, image_rgb, (PurePath(name).parent / photo.name).as_posix(), made_by)
         if overlays:
             images.write(picture, _draw(image_rgb, found, photo.name))
+        if extra is not None:
+            extra.make(image_rgb, name, found)
         shapes_json.write(shapes, found)  # last: what has shapes is done
         return found
 
@@ -127,11 +143,15 @@ def verdicts(done: Mapping[Path, Annotations]) -> dict[str, dict[Path, str]]:
 
 def _find(predictor: Predictor, image_rgb: images.Rgb, name: str, made_by: Mapping[str, Any]) -> Annotations:
     start = time.perf_counter()
+    facts: dict[str, object] = {}
     if isinstance(predictor, JudgingPredictor):
         judged = predictor.predict_judged(image_rgb)
         shapes, facts = judged.shapes, _facts(judged)
+    elif isinstance(predictor, ExplainingPredictor):
+        explained = predictor.predict_explained(image_rgb)
+        shapes, facts = tuple(explained.shapes), {"facts": dict(explained.facts)}
     else:
-        shapes, facts = tuple(predictor.predict(image_rgb)), {}
+        shapes = tuple(predictor.predict(image_rgb))
     seconds = round(time.perf_counter() - start, 3)
     meta = {"maker": made_by, "note": predictor.card.note, "seconds": seconds, **facts}
     return Annotations(name, (image_rgb.shape[1], image_rgb.shape[0]), shapes, meta)
@@ -148,6 +168,9 @@ def _draw(image_rgb: images.Rgb, found: Annotations, title: str) -> images.Rgb:
         reasons = found.meta["reasons"]
         told = "; ".join(map(str, reasons)) if isinstance(reasons, Sequence) else ""
         words.insert(0, f"Verdict {found.meta['verdict']}{f': {told}' if told else ''}.")
+    if isinstance(facts := found.meta.get("facts"), Mapping):
+        how = ", ".join(f"{name} {text}" for name, text in facts.items())
+        words.append(f"{how[:1].upper()}{how[1:]}.")
     return overlay.draw(image_rgb, found.shapes, title=title, note=" ".join(filter(None, words)))
 
 

@@ -10,15 +10,50 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.serving import encode, labels, life, request, verdicts
+from deploy.serving import encode, facts, labels, life, request, verdicts
 from deploy.serving.metrics import SHAPES, Metrics
 from deploy.serving.settings import Settings
-from quadrat.predictor import Card, JudgingPredictor, Predictor
+from quadrat.predictor import Card, ExplainingPredictor, JudgingPredictor, Predictor
 from quadrat.shapes import Shape
 
 Load = Callable[[Settings], Predictor]
 
 _WARM_UP_PX = 640
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What a predictor found in a photo, and what is told of it besides.
+
+    Attributes:
+        headers: of the answer.
+        logged: what stands in the log, JSON-able.
+    """
+
+    shapes: Sequence[Shape]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    logged: Mapping[str, str] = field(default_factory=dict)
+
+
+def find(predictor: Predictor, image_rgb: NDArray[np.uint8], threshold: float | None = None) -> Found:
+    """Ask a predictor in the way that tells most.
+
+    Args:
+        predictor: one that judges says its verdict, one that explains its facts.
+        image_rgb: uint8 ``[H, W, 3]``.
+        threshold: lowest score, 0..1.
+
+    Raises:
+        ValueError: a fact has a name that no header can have.
+    """
+    if isinstance(predictor, JudgingPredictor):
+        judged = predictor.predict_judged(image_rgb, threshold=threshold)
+        told = verdicts.headers(judged, threshold)
+        return Found(judged.shapes, told, {"verdict": told[verdicts.VERDICT]})
+    if isinstance(predictor, ExplainingPredictor):
+        explained = predictor.predict_explained(image_rgb, threshold=threshold)
+        return Found(explained.shapes, facts.headers(explained.facts), facts.logged(explained.facts))
+    return Found(predictor.predict(image_rgb, threshold=threshold))
 
 
 @dataclass(slots=True)
@@ -50,23 +85,15 @@ class Detector:
             asked = request.parse(body)
             image_rgb = request.decode_image(asked.image)
         with reply.stage("predict"):
-            shapes, told = self._predict(image_rgb, asked.threshold)
+            found = find(self.predictor, image_rgb, asked.threshold)
         with reply.stage("encode"):
             height, width = image_rgb.shape[:2]
             answer = encode.encode(
-                shapes, (width, height), self.offered, polygons=self.settings.polygons, threshold=asked.threshold
+                found.shapes, (width, height), self.offered, polygons=self.settings.polygons, threshold=asked.threshold
             )
             reply.body, reply.refused = answer.to_json(), answer.refused
-        reply.told = {SHAPES: str(len(answer.shapes)), **told}
-        reply.facts = {"shapes": len(answer.shapes)}
-        if verdicts.VERDICT in told:
-            reply.facts["verdict"] = told[verdicts.VERDICT]
-
-    def _predict(self, image_rgb: NDArray[np.uint8], threshold: float | None) -> tuple[Sequence[Shape], dict[str, str]]:
-        if not isinstance(self.predictor, JudgingPredictor):
-            return self.predictor.predict(image_rgb, threshold=threshold), {}
-        judged = self.predictor.predict_judged(image_rgb, threshold=threshold)
-        return judged.shapes, verdicts.headers(judged, threshold)
+        reply.told = {SHAPES: str(len(answer.shapes)), **found.headers}
+        reply.facts = {"shapes": len(answer.shapes), **found.logged}
 
 
 def setup(context: Any, load: Load, folder: Path) -> None:
@@ -88,7 +115,7 @@ def setup(context: Any, load: Load, folder: Path) -> None:
         predictor = load(settings)
         layouts = predictor.layouts if isinstance(predictor, JudgingPredictor) else ()
         labels.check_against_card(offered, predictor.card, path.name, layouts)
-        predictor.predict(np.zeros((_WARM_UP_PX, _WARM_UP_PX, 3), np.uint8))
+        find(predictor, np.zeros((_WARM_UP_PX, _WARM_UP_PX, 3), np.uint8))  # warm, and what it tells can be told
         return Detector(predictor, settings, offered)
 
     life.start(context, make)

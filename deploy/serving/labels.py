@@ -126,7 +126,11 @@ def check_against_card(labels: Mapping[str, Label], card: Card, source: str, lay
     """
     missing, foreign = sorted(set(card.labels) - set(labels)), sorted(set(labels) - set(card.labels))
     if missing or foreign:
-        spec = f"to: {spec_for(card)}" if not layouts else "to what `python -m deploy.spec LAYOUT` prints"
+        spec = (
+            f"to: {spec_for(card, more=_shared(labels))}"
+            if not layouts
+            else "to what `python -m deploy.spec LAYOUT` prints"
+        )
         raise LabelsError(
             f"{source} does not offer the labels of the weights {card.name!r}. Only the weights have {missing}; only"
             f" function.yaml has {foreign}. Use other weights (MODEL_PATH), or set the annotation `spec` {spec}"
@@ -149,17 +153,27 @@ def _check_points(label: Label, layout: Template, source: str) -> None:
     )
 
 
-def spec_for(card: Card, layouts: Sequence[Template] = (), shape: str = "polygon") -> str:
+def _shared(labels: Mapping[str, Label]) -> list[Attribute]:
+    """Attributes that every label has besides its confidence."""
+    first = next(iter(labels.values()))
+    return [a for a in first.attributes if a.name != "confidence" and all(a in x.attributes for x in labels.values())]
+
+
+def spec_for(
+    card: Card, layouts: Sequence[Template] = (), shape: str = "polygon", more: Sequence[Attribute] = ()
+) -> str:
     """The annotation `spec` for weights: one label a class, each with its confidence 0..100.
 
     Args:
         card: of the weights.
         layouts: of weights that find keypoints: the label is a skeleton with the points of the first.
         shape: of weights that find instances: what CVAT keeps them as.
+        more: further attributes of each of them.
     """
-    return json.dumps(
-        [skeleton_for(layout) for layout in layouts[:1]] or [_instance(name, shape) for name in card.labels]
-    )
+    if layouts:
+        return json.dumps([skeleton_for(layouts[0])])
+    attributes = [_CONFIDENCE, *(attribute.model_dump(mode="json") for attribute in more)]
+    return json.dumps([{"name": name, "type": shape, "attributes": attributes} for name in card.labels])
 
 
 def skeleton_for(layout: Template) -> dict[str, Any]:
@@ -173,7 +187,3 @@ def skeleton_for(layout: Template) -> dict[str, Any]:
         "sublabels": sublabels,
         "svg": made["svg"],
     }
-
-
-def _instance(name: str, shape: str) -> dict[str, Any]:
-    return {"name": name, "type": shape, "attributes": [_CONFIDENCE]}

@@ -6,12 +6,12 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
-_LARGEST_TILE_PX = 10_000
+_LARGEST_SIDE_PX = 10_000
 _PRECISIONS = ("f32", "bf16")
 _BACKENDS = ("lama", "openvino", "opencv")
 
@@ -41,6 +41,13 @@ class Settings:
         line_width: of the strings to paint out, in px of the photo, above 0; ``None`` measures it
             (``GRID_LINE_WIDTH``: a number or ``auto``).
         backend: what paints: ``lama``, ``openvino`` or ``opencv`` (``INPAINT_BACKEND``).
+        segformer_weights: of a semantic network (``SEGFORMER_WEIGHTS``, else ``MODEL_PATH``); ``None``: what ships.
+        segformer_config: its mmengine config, needed where the weights do not say what network they are of
+            (``SEGFORMER_CONFIG``).
+        sam_weights: of a network that outlines what the semantic one names (``SAM_WEIGHTS``); ``None``: watershed.
+        min_threshold: lowest score of a colony from a semantic network, 0..1 (``MIN_THRESHOLD``).
+        unsure_threshold: below it such a colony is marked as unsure, 0..1 (``UNSURE_THRESHOLD``).
+        work_px: long side that a semantic network sees of a photo, in px; 0 takes what its weights say (``WORK_PX``).
     """
 
     model_path: str | None = None
@@ -56,6 +63,12 @@ class Settings:
     lama_model: str | None = None
     line_width: float | None = None
     backend: str = "lama"
+    segformer_weights: str | None = None
+    segformer_config: str | None = None
+    sam_weights: str | None = None
+    min_threshold: float = 0.05
+    unsure_threshold: float = 0.2
+    work_px: int = 0
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -64,22 +77,17 @@ class Settings:
         Raises:
             SettingsError: naming every variable with a wrong value.
         """
-        reader, default = _Reader(os.environ if env is None else env), cls()
-        model_path = reader.get("MODEL_PATH", str, default.model_path)
+        reader = _Reader(os.environ if env is None else env)
+        model_path = reader.get("MODEL_PATH", str, None)
         settings = cls(
             model_path=model_path,
-            confidence=reader.get("CONF_THRESHOLD", _fraction, default.confidence),
-            iou=reader.get("IOU_THRESHOLD", _fraction, default.iou),
-            polygons=reader.get("CONVERT_TO_POLYLINE", _truth, default.polygons),
-            tile_px=reader.get("TILE_SIZE", _tile, default.tile_px),
-            template=reader.get("TEMPLATE", str, default.template),
-            max_cost=reader.get("MAX_COST", _cost, default.max_cost),
-            use_template_matching=reader.get("USE_TEMPLATE_MATCHING", _truth, default.use_template_matching),
-            device=reader.get("DEVICE", str, default.device),
-            precision=reader.get("PRECISION", _one_of(_PRECISIONS), default.precision),
-            lama_model=reader.get("LAMA_MODEL", str, model_path),
-            line_width=reader.get("GRID_LINE_WIDTH", _width, default.line_width),
-            backend=reader.get("INPAINT_BACKEND", _one_of(_BACKENDS), default.backend),
+            polygons=reader.get("CONVERT_TO_POLYLINE", _truth, _DEFAULT.polygons),
+            device=reader.get("DEVICE", str, _DEFAULT.device),
+            precision=reader.get("PRECISION", _one_of(_PRECISIONS), _DEFAULT.precision),
+            **_detecting(reader),
+            **_matching(reader),
+            **_painting(reader, model_path),
+            **_segmenting(reader, model_path),
         )
         if reader.wrong:
             raise SettingsError("; ".join(reader.wrong) + ". Set it in function.yaml (env) or in the environment.")
@@ -102,6 +110,48 @@ class _Reader:
         except ValueError as error:
             self.wrong.append(f"{name} is {text!r}: expected {error}")
             return default
+
+
+def _detecting(reader: _Reader) -> dict[str, Any]:
+    """What finds colonies one by one."""
+    return {
+        "confidence": reader.get("CONF_THRESHOLD", _fraction, _DEFAULT.confidence),
+        "iou": reader.get("IOU_THRESHOLD", _fraction, _DEFAULT.iou),
+        "tile_px": reader.get("TILE_SIZE", _side("the whole photo at once"), _DEFAULT.tile_px),
+    }
+
+
+def _matching(reader: _Reader) -> dict[str, Any]:
+    """What finds the points of a quadrat."""
+    return {
+        "template": reader.get("TEMPLATE", str, _DEFAULT.template),
+        "max_cost": reader.get("MAX_COST", _cost, _DEFAULT.max_cost),
+        "use_template_matching": reader.get("USE_TEMPLATE_MATCHING", _truth, _DEFAULT.use_template_matching),
+    }
+
+
+def _painting(reader: _Reader, model_path: str | None) -> dict[str, Any]:
+    """What paints strings out."""
+    return {
+        "lama_model": reader.get("LAMA_MODEL", str, model_path),
+        "line_width": reader.get("GRID_LINE_WIDTH", _width, _DEFAULT.line_width),
+        "backend": reader.get("INPAINT_BACKEND", _one_of(_BACKENDS), _DEFAULT.backend),
+    }
+
+
+def _segmenting(reader: _Reader, model_path: str | None) -> dict[str, Any]:
+    """What names every pixel and makes colonies of them."""
+    return {
+        "segformer_weights": reader.get("SEGFORMER_WEIGHTS", str, model_path),
+        "segformer_config": reader.get("SEGFORMER_CONFIG", str, _DEFAULT.segformer_config),
+        "sam_weights": reader.get("SAM_WEIGHTS", str, _DEFAULT.sam_weights),
+        "min_threshold": reader.get("MIN_THRESHOLD", _fraction, _DEFAULT.min_threshold),
+        "unsure_threshold": reader.get("UNSURE_THRESHOLD", _fraction, _DEFAULT.unsure_threshold),
+        "work_px": reader.get("WORK_PX", _side("as the weights say"), _DEFAULT.work_px),
+    }
+
+
+_DEFAULT = Settings()
 
 
 def _fraction(text: str) -> float:
@@ -149,8 +199,13 @@ def _width(text: str) -> float | None:
     return value
 
 
-def _tile(text: str) -> int:
-    value = int(text) if text.isdecimal() else -1
-    if value != 0 and not 64 <= value <= _LARGEST_TILE_PX:
-        raise ValueError(f"0 (the whole photo at once) or 64..{_LARGEST_TILE_PX} px")
-    return value
+def _side(none: str) -> Callable[[str], int]:
+    """Px of a side, or 0 for what `none` says."""
+
+    def parse(text: str) -> int:
+        value = int(text) if text.isdecimal() else -1
+        if value != 0 and not 64 <= value <= _LARGEST_SIDE_PX:
+            raise ValueError(f"0 ({none}) or 64..{_LARGEST_SIDE_PX} px")
+        return value
+
+    return parse

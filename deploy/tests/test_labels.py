@@ -33,6 +33,15 @@ def test_a_mismatch_names_both_differences_and_a_spec_that_would_do():
     labels.check_against_card(labels.parse_spec(str(error.value).split("`spec` to: ")[1]), card, "the advice")
 
 
+def test_the_spec_that_would_do_keeps_the_attributes_that_all_labels_share():
+    unsure = labels.Attribute(name="unsure", input_type="checkbox", values=("false",))
+    offered = labels.parse_spec(labels.spec_for(Card("w", "instances", ("red", "blue")), more=[unsure]))
+    with pytest.raises(labels.LabelsError) as error:
+        labels.check_against_card(offered, Card("w", "instances", ("green",)), "function.yaml")
+    (advised,) = labels.parse_spec(str(error.value).split("`spec` to: ")[1]).values()
+    assert [attribute.name for attribute in advised.attributes] == ["confidence", "unsure"]
+
+
 def offered_for(layout):
     return labels.parse_spec(json.dumps([labels.skeleton_for(layout)]))
 

@@ -1,9 +1,10 @@
-"""Overlays: a photo with its shapes drawn in, a legend beside it and a note under it; and contact sheets of them."""
+"""Overlays: a photo with its shapes or its class map drawn in, a legend beside it, a note under it; contact sheets."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,13 +12,23 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from quadrat import cvat_labels, masks, template
-from quadrat.shapes import HIDDEN, VISIBLE, Instance, Keypoints, Shape
+from quadrat.shapes import HIDDEN, VISIBLE, Instance, Keypoints, SemanticMap, Shape
 
 Rgb = NDArray[np.uint8]
 
 _PAPER, _INK, _FAINT = (250, 250, 248), (28, 32, 36), (110, 118, 124)
 _SEEN, _PUT, _STRING = (255, 214, 10), (255, 110, 80), (120, 225, 255)
+_TINT, _FAINT_TINT = 0.45, 0.18
+_NOT_KNOWN = "not known"
 _FAR = 30_000  # px beyond which OpenCV draws nothing sensible
+
+
+class _Row(NamedTuple):
+    """A line of the legend; without a colour where nothing is coloured."""
+
+    label: str
+    colour: tuple[int, int, int] | None
+    words: str
 
 
 def colour_rgb(label: str) -> tuple[int, int, int]:
@@ -57,7 +68,82 @@ def draw(image_rgb: Rgb, shapes: Sequence[Shape], *, title: str = "", note: str 
             seen = np.count_nonzero(np.asarray(shape.visibility) == VISIBLE)
             facts[shape.label] = f"{seen} of {len(shape.names)} seen"
     counts = Counter(shape.label for shape in shapes)
-    return _with_note(_with_legend(canvas, counts, facts, title), note)
+    rows = [
+        _Row(label, colour_rgb(label), f"{n}   {facts.get(label, '')}".strip()) for label, n in counts.most_common()
+    ]
+    return _with_note(_with_legend(canvas, rows, title, f"{len(shapes)} shapes"), note)
+
+
+def draw_map(
+    image_rgb: Rgb,
+    semantic_map: SemanticMap,
+    *,
+    title: str = "",
+    note: str = "",
+    background: Collection[str] = (),
+    long_side: int = 1600,
+) -> Rgb:
+    """Tint a photo by the class of each pixel, with a legend of the classes and their share of the photo.
+
+    Classes of `background` are tinted faintly, or not at all where it is only one.
+
+    Args:
+        image_rgb: uint8 ``[H, W, 3]``.
+        semantic_map: of its size.
+        title: stands over the legend, for example the file's name.
+        note: stands under the photo, for example what the weights were trained on.
+        background: classes that are no colonies.
+        long_side: larger photos are shrunk to this many px.
+
+    Returns:
+        uint8 ``[h, w, 3]``, the photo with a panel to its right and, if there is a note, a strip below.
+
+    Raises:
+        ValueError: the map is of another size than the photo.
+    """
+    if semantic_map.index.shape != image_rgb.shape[:2]:
+        height, width = semantic_map.index.shape
+        wanted = f"{image_rgb.shape[1]} x {image_rgb.shape[0]} px, the photo's"
+        raise ValueError(f"the map has {width} x {height} px: expected {wanted}")
+    canvas, _ = _shrunk(image_rgb, long_side)
+    index = cv2.resize(semantic_map.index, canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    _tint(canvas, np.asarray(index, np.uint8), semantic_map.labels, background)
+    rows = _cover_rows(semantic_map, background)
+    return _with_note(_with_legend(canvas, rows, title, f"{len(rows)} classes, share of the photo"), note)
+
+
+def _tint(canvas: Rgb, index: NDArray[np.uint8], labels: Sequence[str], background: Collection[str]) -> None:
+    """Colour the pixels of each class, its border strongly."""
+    colours, strength = np.zeros((256, 3), np.float32), np.zeros((256, 1), np.float32)
+    colours[: len(labels)] = [colour_rgb(label) for label in labels]
+    strength[: len(labels), 0] = [_strength(label, background) for label in labels]
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    border = cv2.morphologyEx(index, cv2.MORPH_GRADIENT, cross) > 0
+    share = strength[index]
+    share[border] *= 2
+    canvas[:] = ((1 - share) * canvas + share * colours[index]).astype(np.uint8)
+
+
+def _strength(label: str, background: Collection[str]) -> float:
+    if label not in background:
+        return _TINT
+    return _FAINT_TINT if len(background) > 1 else 0.0
+
+
+def _cover_rows(semantic_map: SemanticMap, background: Collection[str]) -> list[_Row]:
+    """The classes that there are, colonies first, each kind by its share."""
+    pixels = np.sum([np.bincount(row, minlength=256) for row in semantic_map.index], axis=0)  # by rows: less memory
+    there = [(label, int(n)) for label, n in zip(semantic_map.labels, pixels, strict=False) if n]
+    there.sort(key=lambda pair: (pair[0] in background, -pair[1]))
+    colours = [colour_rgb(label) if _strength(label, background) else None for label, _ in there]
+    rows = [
+        _Row(label, colour, f"{n / semantic_map.index.size:.1%}")
+        for (label, n), colour in zip(there, colours, strict=True)
+    ]
+    unknown = int(pixels[SemanticMap.IGNORE])
+    if unknown:
+        rows.append(_Row(_NOT_KNOWN, None, f"{unknown / semantic_map.index.size:.1%}"))
+    return rows
 
 
 def contact_sheet(pictures: Sequence[Rgb], *, columns: int = 3, cell_px: int = 640, note: str = "") -> Rgb:
@@ -169,21 +255,20 @@ def _neighbours(shape: Keypoints) -> tuple[tuple[int, int], ...]:
     return min(said or known, key=way).edges if known else ()
 
 
-def _with_legend(canvas: Rgb, counts: Counter[str], facts: Mapping[str, str], title: str) -> Rgb:
+def _with_legend(canvas: Rgb, rows: Sequence[_Row], title: str, summary: str) -> Rgb:
     unit = max(13, round(max(canvas.shape[:2]) / 62))
     width = unit * 17
-    lines = len(counts) + 3
-    height = max(canvas.shape[0], round(unit * 1.7 * lines))
+    height = max(canvas.shape[0], round(unit * 1.7 * (len(rows) + 3)))
     panel = Image.fromarray(_paper(height, width))
     pen = ImageDraw.Draw(panel)
     pen.text((unit, unit * 0.7), _cut(title, 30), _INK, _font(unit))
-    pen.text((unit, unit * 2.2), f"{sum(counts.values())} shapes", _FAINT, _font(unit * 0.85))
-    for row, (label, count) in enumerate(counts.most_common(), 0):
-        top = unit * (4 + 1.7 * row)
-        pen.rounded_rectangle((unit, top, unit * 2, top + unit), unit / 5, colour_rgb(label))
-        share = f"{count}   {facts[label]}" if label in facts else str(count)
-        pen.text((unit * 2.6, top + unit / 2), _cut(label, 20), _INK, _font(unit * 0.9), anchor="lm")
-        pen.text((width - unit * 0.8, top + unit / 2), share, _FAINT, _font(unit * 0.8), anchor="rm")
+    pen.text((unit, unit * 2.2), summary, _FAINT, _font(unit * 0.85))
+    for place, row in enumerate(rows):
+        top = unit * (4 + 1.7 * place)
+        line = row.colour or _FAINT
+        pen.rounded_rectangle((unit, top, unit * 2, top + unit), unit / 5, row.colour, line, max(1, unit // 12))
+        pen.text((unit * 2.6, top + unit / 2), _cut(row.label, 20), _INK, _font(unit * 0.9), anchor="lm")
+        pen.text((width - unit * 0.8, top + unit / 2), row.words, _FAINT, _font(unit * 0.8), anchor="rm")
     return np.hstack([_padded(canvas, height, canvas.shape[1]), np.asarray(panel)])
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from quadrat import batch, files, images
 from quadrat.formats import coco, cvat_xml, shapes_json
-from quadrat.predictor import Card
+from quadrat.predictor import Card, Explained
 from quadrat.shapes import Instance, Keypoints
 from quadrat.verdict import FAILED, REVIEW, Judged, Verdict
 
@@ -144,3 +144,40 @@ def test_other_weights_have_another_fingerprint(tmp_path: Path):
     assert before == batch.fingerprint(folder / "large.bin")
     files.write_text(folder / "large.bin", "1234567")
     assert batch.fingerprint(folder) != before
+
+
+class Explainer(Finder):
+    def predict_explained(self, image_rgb: np.ndarray, *, threshold: float | None = None) -> Explained:
+        return Explained(self.predict(image_rgb), {"refiner": "none", "scale": "0.5"})
+
+
+def test_what_a_predictor_explains_is_kept(photos: Path, tmp_path: Path):
+    batch.predict(Explainer(), [photos / "a.png"], tmp_path / "out", maker={})
+    found = shapes_json.read(tmp_path / "out" / "shapes" / "a.json")
+    assert found.meta["facts"] == {"refiner": "none", "scale": "0.5"}
+    assert [shape.label for shape in found.shapes] == ["box"]
+
+
+class Notes:
+    """Something more that is made of each photo."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def is_there(self, name: str) -> bool:
+        return (self.folder / f"{name}.txt").is_file()
+
+    def make(self, image_rgb: np.ndarray, name: str, found: object) -> None:
+        files.write_text(self.folder / f"{name}.txt", str(image_rgb.max()))
+
+
+def test_what_is_made_besides_is_made_once_and_again_where_it_is_gone(photos: Path, tmp_path: Path):
+    finder, out = Finder(), tmp_path / "out"
+    batch.predict(finder, [photos], out, maker={})
+    for calls in (6, 6):  # all three once more, since there are no notes; then none
+        batch.predict(finder, [photos], out, maker={}, extra=Notes(out))
+        assert finder.calls == calls
+    assert (out / "sub" / "a.txt").read_text() == "200"
+    (out / "sub" / "a.txt").unlink()
+    batch.predict(finder, [photos], out, maker={}, extra=Notes(out))
+    assert finder.calls == 7

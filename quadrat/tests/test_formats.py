@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 
 from quadrat import masks, template
 from quadrat.formats import coco, cvat_xml, overlay, shapes_json
-from quadrat.shapes import HIDDEN, OCCLUDED, VISIBLE, Annotations, Instance, Keypoints
+from quadrat.shapes import HIDDEN, OCCLUDED, VISIBLE, Annotations, Instance, Keypoints, SemanticMap
 
 SIZE = (30, 20)
 SHARED = Path(__file__).parents[2].parent / "shared" / "cvat"
@@ -245,3 +245,48 @@ def test_overlay_of_one_point_and_of_points_far_outside_the_photo():
     far = Keypoints("quadrat_corner", ("1", "2", "3", "4"), [[1e9, 0], [0, -1e9], [10, 10], [40, 40]])
     assert overlay.draw(image, [one])[:50, :60].any()
     assert overlay.draw(image, [far])[:50, :60].any()
+
+
+MAP_LABELS = ("background", "Porites", "Acropora", "Fungia")
+
+
+def map_of_halves():
+    index = np.zeros((40, 60), np.uint8)
+    index[:, 30:] = 1
+    index[:10, :30] = SemanticMap.IGNORE
+    return SemanticMap(MAP_LABELS, index)
+
+
+def test_a_map_is_drawn_in_the_colours_of_its_classes():
+    image = np.full((40, 60, 3), 120, np.uint8)
+    drawn = overlay.draw_map(image, map_of_halves(), title="a.jpg", note="Look twice.", background=("background",))
+    assert (image == 120).all()
+    assert (drawn[20, 10] == 120).all()  # background
+    wanted = 0.55 * 120 + 0.45 * np.array(overlay.colour_rgb("Porites"))
+    assert np.abs(drawn[20, 45].astype(float) - wanted).max() <= 1
+    assert np.abs(drawn[20, 30].astype(float) - wanted).max() > 5  # the border is stronger
+    assert overlay.draw_map(image, map_of_halves(), long_side=20, background=("background",))[7, 12].tolist() == [
+        int(value) for value in wanted
+    ]
+
+
+def test_several_background_classes_are_tinted_faintly():
+    image = np.full((40, 60, 3), 120, np.uint8)
+    one, two = (overlay.draw_map(image, map_of_halves(), background=MAP_LABELS[:n]) for n in (1, 2))
+    away = np.abs(one[20, 45].astype(int) - 120).max(), np.abs(two[20, 45].astype(int) - 120).max()
+    assert 0 < away[1] < away[0]
+    assert (two[20, 10] != 120).any()
+
+
+def test_the_legend_of_a_map_names_what_is_there_with_its_share():
+    rows = overlay._cover_rows(map_of_halves(), ("background",))
+    assert [tuple(row) for row in rows] == [
+        ("Porites", overlay.colour_rgb("Porites"), "50.0%"),
+        ("background", None, "37.5%"),
+        ("not known", None, "12.5%"),
+    ]
+
+
+def test_a_map_of_another_size_is_refused():
+    with pytest.raises(ValueError, match="the map has 60 x 40 px: expected 40 x 60 px, the photo's"):
+        overlay.draw_map(np.zeros((60, 40, 3), np.uint8), map_of_halves())
