@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +18,26 @@ if TYPE_CHECKING:
 INK, FAINT = "#1c2024", "#8a929a"
 
 
-def confusion(path: Path, names: Sequence[str], counts: NDArray[np.int64], note: str) -> None:
+def confusion(
+    path: Path,
+    names: Sequence[str],
+    counts: NDArray[np.int64],
+    note: str,
+    *,
+    rows: str = "true (number of colonies; background: predictions of nothing)",
+    last_apart: bool = True,
+    number: Callable[[int], str] = str,
+) -> None:
     """Draw a confusion matrix, each row as shares of its sum; the number of colonies stands beside the row.
 
     Args:
         path: of the PNG.
-        names: of rows (true) and columns (predicted); the last is the background.
+        names: of rows (true) and columns (predicted).
         counts: ``[N, N]``.
         note: stands under the title.
+        rows: what the rows are.
+        last_apart: the last of `names` is the background: lines set it apart.
+        number: writes the sum of a row.
     """
     sums = counts.sum(1)
     shares = counts / np.maximum(sums, 1)[:, None]
@@ -33,16 +45,16 @@ def confusion(path: Path, names: Sequence[str], counts: NDArray[np.int64], note:
     figure, axes = _figure(side + 0.4, side)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(names)), [f"{name}  ({total})" for name, total in zip(names, sums, strict=True)])
+    axes.set_yticks(range(len(names)), [f"{name}  ({number(total)})" for name, total in zip(names, sums, strict=True)])
     for row, column in zip(*np.nonzero(shares >= 0.005), strict=True):
         share = shares[row, column]
         tone = "white" if share > 0.55 else INK if row == column else "#4a5056"
         axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=8, color=tone)
-    for edge in (axes.axhline, axes.axvline):
+    for edge in (axes.axhline, axes.axvline) if last_apart else ():
         edge(len(names) - 1.5, color=INK, linewidth=0.8)
     axes.tick_params(length=0, labelsize=9)
     axes.set_xlabel("predicted")
-    axes.set_ylabel("true (number of colonies; background: predictions of nothing)")
+    axes.set_ylabel(rows)
     axes.set_title(f"Which class is taken for which, % of each row\n{note}", fontsize=11, loc="left")
     _save(figure, path)
 

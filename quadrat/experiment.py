@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import difflib
 import hashlib
+import json
 import os
 import platform
 import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -188,16 +189,52 @@ def latest_run(module: str) -> Path:
     return max(runs, key=lambda p: (p / "provenance.json").stat().st_mtime)
 
 
+def check_resume(
+    run: Path,
+    before: Mapping[str, object],
+    wanted: Mapping[str, object],
+    may_change: Sequence[str],
+    data: Path,
+    result: Path,
+    instead: str,
+) -> None:
+    """Refuse to go on with a run that is finished, or with other settings or data than it began with.
+
+    Args:
+        run: its folder, in which ``provenance.json`` knows the data's fingerprint.
+        before: the run's settings.
+        wanted: those it is to go on with.
+        may_change: names of settings that may differ.
+        data: the training data.
+        result: a file that lies there once the run is finished.
+        instead: how a new run starts from this one's weights, for the message.
+
+    Raises:
+        ValueError: what differs, and what to do.
+    """
+    if result.is_file():
+        raise ValueError(f"{run} is finished: start a new run, for example with {instead}")
+    changed = [key for key, value in before.items() if wanted[key] != value and key not in may_change]
+    if changed:
+        raise ValueError(
+            f"{run} cannot go on with another {', '.join(changed)}: only {', '.join(may_change)} may change"
+        )
+    known = json.loads((run / "provenance.json").read_text("utf-8"))["data"]["fingerprint"]
+    if fingerprint(data) != known:
+        raise ValueError(f"{data} is not what {run} was trained on (fingerprint {known}): start a new run")
+
+
 def write_provenance(run: Path, config: object, *, data: str | Path | None = None, seed: int | None = None) -> None:
     """Write ``config.yaml`` and ``provenance.json``: what made this run, so that it can be made again.
 
     Args:
         run: the run's folder.
-        config: the resolved configuration, a dataclass instance.
+        config: the resolved configuration, a dataclass instance; `None` where it is written by who made it.
         data: folder of the training data, of which the fingerprint is noted.
         seed: the seed used.
     """
-    write_text(run / "config.yaml", config_to_yaml(config))
+    if config is not None:
+        write_text(run / "config.yaml", config_to_yaml(config))
     write_json(
         run / "provenance.json",
         {

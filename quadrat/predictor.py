@@ -86,7 +86,7 @@ class Explained:
 
     Attributes:
         shapes: as `Predictor.predict` gives them.
-        facts: in words, by name: ``{"scale": "0.26", "refiner": "watershed"}``. Names are lower-case words joined by ``-``.
+        facts: in words, by name, lower-case words joined by ``-``: ``{"scale": "0.26", "refiner": "watershed"}``.
     """
 
     shapes: Sequence[Shape]
