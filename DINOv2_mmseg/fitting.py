@@ -44,13 +44,18 @@ def fit(
     manifest = folder.read(data)
     train, val = pairs_of(data, overfit, config["val_limit"])
     with_losses = model_of(config, manifest, train)
-    spec = network.Spec(
-        with_losses, manifest.labels, manifest.background, int(config["work_px"]), int(config["crop_px"])
-    )
     MMLogger.get_current_instance().setLevel("ERROR")  # else it tells of every parameter
     experiment.seed_everything(seed, deterministic=deterministic)
     model = network.build(with_losses, len(manifest.labels))
-    _check_crop(model, spec)
+    spec = network.Spec(
+        with_losses,
+        manifest.labels,
+        manifest.background,
+        int(config["work_px"]),
+        int(config["crop_px"]),
+        network.patch_of(model),
+    )
+    _check_crop(spec)
     model.init_weights()
     if config["init"] and not resume:
         print(weights.start_from(model, str(config["init"]), manifest.labels))
@@ -113,8 +118,8 @@ def class_weights(kind: str, manifest: folder.Manifest, train: list[Pair]) -> li
     return [round(float(f), 4) for f in np.minimum(factors / factors.mean(), 10.0)]
 
 
-def _check_crop(model: nn.Module, spec: network.Spec) -> None:
-    patch = getattr(model.backbone, "patch_px", 1)
+def _check_crop(spec: network.Spec) -> None:
+    patch = spec.patch_px
     if spec.window_px % patch:
         nearest = max(round(spec.window_px / patch), 1) * patch
         raise ValueError(

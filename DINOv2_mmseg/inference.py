@@ -37,6 +37,7 @@ class Settings:
         scales: factors of the working scale; the probabilities of several are averaged.
         flip: average with the mirrored photo.
         batch: windows that the network sees at a time.
+        fixed: the network takes windows of this size only; smaller photos are padded up to it.
         tidy_px: patches of a class smaller than this squared, in px of the photo, go to what surrounds them; 0: none.
     """
 
@@ -46,6 +47,7 @@ class Settings:
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     batch: int = 1
+    fixed: bool = False
     tidy_px: int = 0
 
     def __post_init__(self) -> None:
@@ -121,7 +123,7 @@ def _scores(run: Run, image_rgb: images.Rgb, scale: float, settings: Settings) -
     height, width = image_rgb.shape[:2]
     w, h = (max(round(side * scale), 1) for side in (width, height))
     shrunk = _resized(image_rgb, (w, h)) if (w, h) != (width, height) else image_rgb
-    padded = _padded(shrunk, settings.patch_px)
+    padded = _padded(shrunk, settings.patch_px, settings.window_px if settings.fixed else 0)
     scores, stride = _windowed(run, padded, settings)
     return scores, (stride * width / w, stride * height / h)
 
@@ -168,11 +170,13 @@ def _resized(image_rgb: images.Rgb, size_wh: tuple[int, int]) -> images.Rgb:
     return cv2.resize(image_rgb, size_wh, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def _padded(image_rgb: images.Rgb, patch_px: int) -> images.Rgb:
-    """With its last row and column repeated up to whole patches."""
+def _padded(image_rgb: images.Rgb, patch_px: int, least_px: int) -> images.Rgb:
+    """With its last row and column repeated up to whole patches, and up to so many px a side at least."""
     height, width = image_rgb.shape[:2]
-    more = (0, -height % patch_px), (0, -width % patch_px), (0, 0)
-    return np.pad(image_rgb, more, mode="edge") if more[0][1] or more[1][1] else np.ascontiguousarray(image_rgb)
+    down, right = (max(side + -side % patch_px, least_px) - side for side in (height, width))
+    if not down and not right:
+        return np.ascontiguousarray(image_rgb)
+    return np.pad(image_rgb, ((0, down), (0, right), (0, 0)), mode="edge")
 
 
 def tidied(found: SemanticMap, tidy_px: int) -> SemanticMap:

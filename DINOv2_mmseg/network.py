@@ -26,6 +26,8 @@ with warnings.catch_warnings():  # mmcv says that its compiled operators are not
     from DINOv2_mmseg import backbone, losses  # noqa: F401  (they register themselves)
 
 FORMAT = "DINOv2_mmseg/1"
+FOREIGN_PATCH_PX = 32
+"""Of backbones that do not say: what most of mmsegmentation's shrink an image by."""
 _MANY_MAPS = ("SegformerHead", "UPerHead")
 
 
@@ -38,6 +40,8 @@ class Segmenter(EncoderDecoder):
         many = decode_head["type"] in _MANY_MAPS or decode_head.get("input_transform")
         of_all = {"in_channels": channels, "in_index": list(range(len(channels)))}
         of_last = {"in_channels": channels[-1], "in_index": len(channels) - 1}
+        if not many and decode_head.get("num_convs") == 0:  # a linear head: nothing between features and classes
+            of_last["channels"] = channels[-1]
         super()._init_decode_head({**decode_head, **(of_all if many else of_last)})
 
 
@@ -51,6 +55,7 @@ class Spec:
         background: those that are no colonies.
         work_px: long side that a photo is brought to; 0 takes photos as they are.
         window_px: side of the windows that the network sees, in px of its input.
+        patch_px: windows begin at multiples of it.
     """
 
     model: Mapping[str, Any]
@@ -58,6 +63,7 @@ class Spec:
     background: tuple[str, ...]
     work_px: int
     window_px: int
+    patch_px: int
 
     @property
     def mean_std(self) -> tuple[list[float], list[float]]:
@@ -93,6 +99,11 @@ def logits(network: nn.Module, images: Tensor) -> Tensor:
         ``[N, C, h, w]`` at the head's own stride, not enlarged.
     """
     return network.decode_head(network.extract_feat(images))
+
+
+def patch_of(network: nn.Module) -> int:
+    """Side in px of the patches that a network's backbone cuts an image into."""
+    return int(getattr(network.backbone, "patch_px", FOREIGN_PATCH_PX))
 
 
 def for_inference(model: Mapping[str, Any]) -> dict[str, Any]:

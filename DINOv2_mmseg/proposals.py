@@ -30,14 +30,14 @@ class Asking:
 
     Attributes:
         points_per_side: of the grid over the photo's longer side; the shorter one has points as far apart.
-        batch: prompts at a time.
+        batch: prompts at a time; 16 of SAM's ViT-B take about 3 GB in all.
         min_iou: masks whose predicted IoU is below are dropped (this and the next as CoralSCOP publishes them).
         min_stability: masks less stable than this are dropped.
         same_iou: of two masks that overlap more than this the one of lower predicted IoU is dropped.
     """
 
-    points_per_side: int = 24
-    batch: int = 32
+    points_per_side: int = 16
+    batch: int = 16
     min_iou: float = 0.72
     min_stability: float = 0.62
     same_iou: float = 0.7

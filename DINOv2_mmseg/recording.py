@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from tqdm import tqdm
 
-from DINOv2_mmseg import curves, folder, inference, metrics, network, optimizing
+from DINOv2_mmseg import curves, folder, inference, metrics, network, optimizing, runners
 from DINOv2_mmseg.views import Pair
 from quadrat import files, images, records
 from quadrat.experiment import StopFlag
@@ -162,28 +162,11 @@ class Recorder(Hook):
 def validate(model: torch.nn.Module, spec: network.Spec, pairs: Sequence[Pair]) -> dict[str, float]:
     """Figures on whole photos, as they are served: the same scale, windows and blending."""
     counts = metrics.Confusion(spec.labels)
-    run, settings = torch_run(model, spec), settings_of(spec, model)
+    run = runners.of_torch(model, spec)
+    settings = inference.Settings(spec.work_px, spec.window_px, spec.patch_px)
     for photo, label in tqdm(pairs, desc="validate", unit="photo", leave=False):
         found = inference.segment(run, images.read(photo), spec.labels, settings)
         counts.add(folder.read_label(label), found.map.index)
     figures = counts.figures()
     names = ("miou", "overall_accuracy", "mean_accuracy", "frequency_weighted_iou", "dice")
     return {name: getattr(figures, name) or 0.0 for name in names}
-
-
-def torch_run(model: torch.nn.Module, spec: network.Spec, precision: str = "f32") -> inference.Run:
-    """What runs a torch network for `inference.segment`."""
-    device = next(model.parameters()).device
-
-    def run(images_rgb: Any) -> Any:
-        batch = torch.cat([network.normalised(image, spec) for image in images_rgb]).to(device)
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            return network.logits(model, batch).float().cpu().numpy()
-
-    return run
-
-
-def settings_of(spec: network.Spec, model: torch.nn.Module, **changes: Any) -> inference.Settings:
-    """How photos go through a network that was trained as `spec` says."""
-    patch = getattr(model.backbone, "patch_px", 32)
-    return inference.Settings(**{"work_px": spec.work_px, "window_px": spec.window_px, "patch_px": patch, **changes})

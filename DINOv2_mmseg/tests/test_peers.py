@@ -7,6 +7,13 @@ import pytest
 from DINOv2_mmseg import peers
 
 
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few trees, small pictures."""
+    for name, value in (("TREES", 60), ("INNER_TREES", 10), ("WORK_PX", 240)):
+        monkeypatch.setattr(peers, name, value)
+
+
 def scene(seed: int, side: int = 240) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Left: fine stripes; right: the same gray without texture, over a red band at the bottom; and 24 points."""
     rng = np.random.default_rng(seed)
@@ -20,11 +27,7 @@ def scene(seed: int, side: int = 240) -> tuple[np.ndarray, np.ndarray, list[str]
     return image, xy, labels.tolist()
 
 
-def test_the_forest_tells_colour_and_texture_apart_in_a_photo_that_it_never_saw(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(peers, "TREES", 60)
-    monkeypatch.setattr(peers, "INNER_TREES", 10)
+def test_the_forest_tells_colour_and_texture_apart_in_a_photo_that_it_never_saw() -> None:
     scenes = [scene(seed) for seed in range(4)]
     rows = np.concatenate([peers.features(image, xy) for image, xy, _ in scenes[:3]])
     labels = [label for _, _, own in scenes[:3] for label in own]

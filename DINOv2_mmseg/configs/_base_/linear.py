@@ -8,7 +8,7 @@ model = dict(
         type="FCNHead",
         num_convs=0,
         concat_input=False,
-        channels=384,  # of the backbone
+        channels=384,  # set to the backbone's
         dropout_ratio=0.0,
         norm_cfg=dict(type="SyncBN", requires_grad=True),
     )
