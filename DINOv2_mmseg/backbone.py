@@ -8,6 +8,7 @@ Convolutions Help Transformers See Better" (2021).
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -203,9 +204,11 @@ def _load(network: nn.Module, path: Path, name: str) -> None:
             "for example model.safetensors of huggingface.co/timm, or Meta's .pth"
         )
     try:
-        load_checkpoint(network, str(path), strict=True, weights_only=True)
+        # timm's own filter knows Meta's names, too, and brings the position embedding to the network's size.
+        known_names = sys.modules[type(network).__module__].checkpoint_filter_fn
+        load_checkpoint(network, str(path), strict=True, filter_fn=known_names, weights_only=True)
     except Exception as error:  # unpickling and timm's filters raise many kinds
-        raise ValueError(f"{path} does not hold the weights of {name}: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{path} does not hold the weights of {name}: {' '.join(str(error).split())[:300]}") from error
 
 
 def _with_lora(network: nn.Module, rank: int) -> nn.Module:

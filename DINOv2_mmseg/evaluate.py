@@ -26,8 +26,6 @@ from DINOv2_mmseg.measuring import Measured, Meter
 from DINOv2_mmseg.truth import Samples
 from quadrat.shapes import SemanticMap
 
-REFINERS = ("watershed", "components", "sam")
-
 
 def main(
     weights: str | None = None,
@@ -191,7 +189,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--overwrite", action="store_true", help="replace --field and --eval-key if they are there")
     add("--out", type=Path, metavar="DIR", help="folder for JSON, CSV and pictures")
     add("--limit", type=int, default=0, metavar="N", help="measure N photos only, evenly taken")
-    add("--refiner", choices=REFINERS, help="what cuts colonies (default: sam with --sam, else watershed)")
+    add("--refiner", choices=model.REFINERS, help="what cuts colonies (default: sam with --sam, else watershed)")
     add("--compare-refiners", action="store_true", help="measure watershed and connected components side by side")
     add("--device", default="cpu", help="cpu, cuda, cuda:1 or mps")
     add("--config", help="mmengine config, for weights that do not say their network (.pth)")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.hooks import EMAHook
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
@@ -57,6 +59,7 @@ def fit(
     )
     _check_crop(spec)
     model.init_weights()
+    resume = resume and (run / "checkpoints" / LAST).is_file()  # a run may have been ended before its first
     if config["init"] and not resume:
         print(weights.start_from(model, str(config["init"]), manifest.labels))
     distributed = int(os.environ.get("WORLD_SIZE", "1")) > 1
@@ -99,7 +102,7 @@ def losses_of(wanted: Mapping[str, float], class_weight: list[float] | None) -> 
         "ce": {"type": "KnownCrossEntropyLoss", "class_weight": class_weight},
         "dice": {"type": "KnownDiceLoss"},
         "focal": {"type": "KnownFocalLoss", "class_weight": class_weight},
-        "lovasz": {"type": "LovaszLoss", "reduction": "none", "class_weight": class_weight},
+        "lovasz": {"type": "KnownLovaszLoss", "class_weight": class_weight},
     }
     return [
         {**all_of_them[name], "loss_weight": float(weight), "loss_name": f"loss_{name}"}
@@ -153,8 +156,8 @@ def _runner(
         optim_wrapper=_optimizer(model, config),
         default_hooks={"logger": None, "checkpoint": None, "sampler_seed": None, "param_scheduler": None},
         custom_hooks=hooks,
-        load_from=str(last) if resume and last.is_file() else None,
-        resume=resume and last.is_file(),
+        load_from=str(last) if resume else None,
+        resume=resume,
         launcher="pytorch" if distributed else "none",
         env_cfg={
             "dist_cfg": {"backend": "nccl" if device == "cuda" else "gloo"},
@@ -197,9 +200,17 @@ def _loader(config: Any, train: list[Pair], sparse: bool, seed: int) -> DataLoad
         sampler=InOrder(length, world, rank),
         num_workers=workers,
         persistent_workers=workers > 0,
+        worker_init_fn=_leave_signals_to_the_main_process,
+        generator=torch.Generator().manual_seed(seed),  # else a run that goes on draws one number more than another
         collate_fn=_collated,
         drop_last=True,
     )
+
+
+def _leave_signals_to_the_main_process(_: int) -> None:
+    """Schedulers and Ctrl-C signal every process: a worker that ended at once would be an error for the step."""
+    for number in experiment.STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _collated(samples: list[dict[str, Any]]) -> dict[str, list[Any]]:

@@ -166,7 +166,7 @@ def _fade(length: int) -> Scores:
 
 def _resized(image_rgb: images.Rgb, size_wh: tuple[int, int]) -> images.Rgb:
     """Shrunk by averaging, as in training; enlarged bilinearly."""
-    shrinks = size_wh[0] < image_rgb.shape[1]
+    shrinks = size_wh[0] < image_rgb.shape[1] or size_wh[1] < image_rgb.shape[0]  # a side of 1 px stays
     return cv2.resize(image_rgb, size_wh, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 

@@ -1,9 +1,11 @@
-"""Cross-entropy, Dice and focal loss over the pixels whose class is known; Lovász is mmsegmentation's.
+"""Cross-entropy, Dice, focal and Lovász loss over the pixels whose class is known; 0 where there is none.
 
 mmsegmentation's own Dice counts what is predicted where the class is unknown, which with labelled points is nearly
-everywhere; its cross-entropy cannot both weigh classes and average over known pixels.
+everywhere; its cross-entropy cannot both weigh classes and average over known pixels; its Lovász is no number where
+no class is known.
 
-Sources: Milletari et al., "V-Net" (2016) for Dice; Lin et al., "Focal Loss for Dense Object Detection" (2017).
+Sources: Milletari et al., "V-Net" (2016) for Dice; Lin et al., "Focal Loss for Dense Object Detection" (2017);
+Berman et al., "The Lovász-Softmax Loss" (2018).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmseg.models.losses import LovaszLoss
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional
@@ -94,6 +97,29 @@ class KnownFocalLoss(nn.Module):
         weights = logits.new_tensor(self.class_weight)[target] if self.class_weight else 1.0
         loss = -((1 - log_shares.exp()) ** self.gamma) * log_shares * weights
         return self.loss_weight * loss.sum() / max(len(target), 1)
+
+
+@MODELS.register_module()
+class KnownLovaszLoss(nn.Module):
+    """mmsegmentation's Lovász-softmax of the classes that the batch holds, over pixels whose class is known.
+
+    Args:
+        class_weight: a factor a class.
+        loss_weight: factor.
+        loss_name: under which mmsegmentation logs it.
+    """
+
+    def __init__(
+        self, class_weight: Sequence[float] | None = None, loss_weight: float = 1.0, loss_name: str = "loss_lovasz"
+    ):
+        super().__init__()
+        self.loss_name = loss_name
+        self.theirs = LovaszLoss(reduction="none", class_weight=class_weight, loss_weight=loss_weight)
+
+    def forward(self, logits: Tensor, target: Tensor, ignore_index: int = 255, **_: Any) -> Tensor:
+        """Of logits ``[N, C, H, W]`` and classes int64 ``[N, H, W]``."""
+        found: Tensor = self.theirs(logits.float(), target, ignore_index=ignore_index)
+        return found.sum()  # theirs is an empty tensor where no class is known
 
 
 def _known(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:

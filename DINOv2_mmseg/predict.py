@@ -26,8 +26,6 @@ from quadrat.formats import overlay
 from quadrat.predictor import Card, Explained
 from quadrat.shapes import Annotations, Instance
 
-REFINERS = ("watershed", "components", "sam")
-
 
 def main(
     photos: Sequence[Path],
@@ -162,7 +160,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 or mps")
     parser.add_argument("--config", help="mmengine config, for weights that do not say their network (.pth)")
     parser.add_argument(
-        "--refiner", choices=REFINERS, help="what cuts colonies (default: sam with --sam, else watershed)"
+        "--refiner", choices=model.REFINERS, help="what cuts colonies (default: sam with --sam, else watershed)"
     )
     parser.add_argument("--sam", metavar="DIR", help="folder of a SAM network (default: SAM_WEIGHTS)")
     parser.add_argument("--min-threshold", type=float, default=0.05, help="lowest score, 0..1")

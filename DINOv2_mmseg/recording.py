@@ -49,7 +49,8 @@ class Recorder(Hook):
         self.run, self.config, self.spec, self.card, self.val = run, config, spec, card, list(val)
         self.stop, self.main = stop, main
         self.losses: dict[str, list[float]] = {}
-        self.best: list[tuple[float, int]] = []
+        self.best: list[tuple[float, int]] = []  # figure and step, best first, of equal ones the first
+        self.owed = False  # a validation that a stop left out
         self.bar: tqdm[Any] | None = None
 
     # -------------------------------------------------------------------------------------- what resuming needs
@@ -57,12 +58,13 @@ class Recorder(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """The random numbers that come next, and the best figures so far."""
         gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-        checkpoint["recorder"] = {"rng": torch.get_rng_state(), "gpus": gpus, "best": self.best}
+        checkpoint["recorder"] = {"rng": torch.get_rng_state(), "gpus": gpus, "best": self.best, "owed": self.owed}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Go on with them."""
         kept = checkpoint["recorder"]
         self.best = [tuple(one) for one in kept["best"]]
+        self.owed = bool(kept.get("owed"))
         self.kept_rng = kept["rng"], kept["gpus"]
 
     def before_train(self, runner: Runner) -> None:
@@ -73,6 +75,9 @@ class Recorder(Hook):
                 torch.cuda.set_rng_state_all([state.cpu() for state in self.kept_rng[1]])
         steps = self.config["steps"]
         self.bar = tqdm(total=steps, initial=runner.iter, desc="train", unit="step", disable=not self.main)
+        if self.owed:
+            self.owed = False
+            self._validate(runner, runner.iter)
 
     # -------------------------------------------------------------------------------------- a step
 
@@ -88,10 +93,12 @@ class Recorder(Hook):
         last = step >= self.config["steps"]
         if step % self.config["log_period"] == 0 or last:
             self._note(runner, step)
-        if self.stop:
+        due = last or step % self.config["val_period"] == 0
+        if self.stop and (last or step % self.config["accumulate"] == 0):  # gradients added up so far are not saved
+            self.owed = due
             runner.train_loop.stop_training = True
             self._save(runner)
-        elif step % self.config["val_period"] == 0 or last:
+        elif due:
             self._validate(runner, step)
             self._save(runner)
 
@@ -126,15 +133,15 @@ class Recorder(Hook):
             self._keep(model, step, figures)
         runner.call_hook("after_val_epoch", metrics={})  # and out again
         if self.config["patience"] and self.best:
-            waited = (step - max(self.best)[1]) // self.config["val_period"]
+            waited = (step - self.best[0][1]) // self.config["val_period"]
             runner.train_loop.stop_training = waited >= self.config["patience"]
 
     def _keep(self, model: torch.nn.Module, step: int, figures: Mapping[str, float]) -> None:
         weights = self.run / "weights"
         self._write_weights(model, weights / "last.safetensors")
         value = figures[self.config["monitor"]]
-        is_best = not self.best or value > max(self.best)[0]
-        self.best = sorted([*self.best, (value, step)], reverse=True)
+        is_best = not self.best or value > self.best[0][0]
+        self.best = sorted([*self.best, (value, step)], key=lambda one: (-one[0], one[1]))
         kept, dropped = self.best[: self.config["keep_best"]], self.best[self.config["keep_best"] :]
         if self.config["keep_best"] > 1 and (value, step) in kept:
             self._write_weights(model, weights / f"step-{step}.safetensors")

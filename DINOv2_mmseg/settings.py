@@ -16,6 +16,12 @@ ON_RESUME = (
 )  # fmt: skip
 """What a run that goes on may change. With `batch_size` its numbers are no longer those of an unbroken run."""
 
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "precision": ("f32", "bf16"),
+    "class_weights": ("none", "sqrt", "balanced"),
+    "monitor": ("miou", "overall_accuracy", "mean_accuracy", "frequency_weighted_iou", "dice"),
+}
+
 OVERFIT: Mapping[str, Any] = {
     "augment": {"scales": (1.0, 1.0), "turns": False, "tilt_deg": 0.0, "colour": 0.0, "blur": 0.0},
     "ema": 0.0,
@@ -109,21 +115,29 @@ def _value(override: str, text: str, before: Any) -> Any:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         value = {"true": True, "false": False, "none": None}.get(text.lower(), text)
-    kinds = (int, float) if isinstance(before, float) and not isinstance(before, bool) else type(before)
-    if before is not None and value is not None and not isinstance(value, kinds):
-        if isinstance(before, (list, tuple)) and isinstance(value, (list, tuple)):
-            return value
+    if isinstance(before, str):
+        return value if isinstance(value, str) else text  # a run may be called 2024, and class_weights none
+    if before is None or (value is None and not isinstance(before, (int, float))):
+        return value
+    if isinstance(before, (list, tuple)) and isinstance(value, (list, tuple)):
+        return value
+    kinds = (int, float) if isinstance(before, float) else type(before)
+    if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(before, bool):
         raise ValueError(f"{override!r}: expected a value like {before!r}")
     return value
 
 
 def _check(config: Any) -> None:
-    for key, allowed in (("precision", ("f32", "bf16")), ("class_weights", ("none", "sqrt", "balanced"))):
+    for key, allowed in _CHOICES.items():
         if config[key] not in allowed:
             raise ValueError(f"{key} is {config[key]!r}: expected {', '.join(allowed)}")
     for key in ("steps", "accumulate", "val_period", "keep_best", "crop_px", "log_period"):
         if config[key] < 1:
             raise ValueError(f"{key} is {config[key]}: expected at least 1")
+    if config["val_period"] % config["accumulate"]:  # gradients that are added up halfway cannot be saved
+        raise ValueError(
+            f"val_period is {config['val_period']}: expected a multiple of accumulate, {config['accumulate']}"
+        )
     if not 0 <= config["ema"] < 1:
         raise ValueError(f"ema is {config['ema']}: expected 0 (none) to below 1")
     _check_keys(Path("losses"), config["losses"], ("ce", "dice", "focal", "lovasz"))

@@ -50,9 +50,9 @@ def main(
         overrides: ``key=value`` over the config.
         name: of the run; `None` takes date and time, or with `resume` the latest run.
         resume: go on from the run's last checkpoint with the run's own settings; `settings.ON_RESUME` may change.
-        overfit: train and validate on the same so many photos; 0 for all.
+        overfit: train and validate on the same so many photos; 0 for all, with `resume` the run's own.
         device: ``cpu``, ``cuda``, ``0``, ``mps``; `None` takes a GPU if there is one. Several GPUs: `run`.
-        seed: of weights and views.
+        seed: of weights and views; with `resume`, the run's own.
         deterministic: use only algorithms that give the same numbers again.
 
     Returns:
@@ -62,25 +62,28 @@ def main(
         ValueError, FileNotFoundError, FileExistsError: a setting, the folder or the run does not fit.
     """
     manifest = folder.read(data)
-    if not overfit:
+    if not overfit and not resume:
         folder.check_can_train(manifest)
     first = None if resume else _settings(config, overrides, overfit, manifest)
     launched = int(os.environ.get("RANK", "0")) > 0  # another process of the launcher has made the folder
     run = Path(os.environ[_RUN]) if launched else experiment.open_run(MODULE, name, resume=resume)
+    if resume:
+        overrides = [*overrides, f"overfit={overfit}"] if overfit else overrides
+        seed = json.loads((run / "provenance.json").read_text("utf-8"))["seed"]
     resolved = first or _settings_to_resume(run, data, overrides)
     if not launched:
         _write_down(run, resolved, data, seed, resume)
     card = Card(
         run.name, "semantic", manifest.labels, manifest.trained_on, manifest.note, background=manifest.background
     )
-    return run, _fit(run, data, resolved, card, resume, overfit, device, seed, deterministic)
+    return run, _fit(run, data, resolved, card, resume, device, seed, deterministic)
 
 
 _RUN = "QUADRATSEG_RUN_FOLDER"
 
 
 def _settings(config: Path | None, overrides: Sequence[str], overfit: int, manifest: folder.Manifest) -> Any:
-    found = settings.read(config, overrides, over=settings.OVERFIT if overfit else None)
+    found = settings.read(config, overrides, over={**settings.OVERFIT, "overfit": overfit} if overfit else None)
     wanted = found["classes"]
     if wanted and tuple(wanted) != manifest.labels:
         raise ValueError(
@@ -122,7 +125,6 @@ def _fit(
     resolved: Any,
     card: Card,
     resume: bool,
-    overfit: int,
     device: str | None,
     seed: int,
     deterministic: bool,
@@ -138,7 +140,7 @@ def _fit(
             card,
             stop,
             resume=resume,
-            overfit=overfit,
+            overfit=int(resolved.get("overfit", 0)),
             device=chosen,
             seed=seed,
             deterministic=deterministic,

@@ -110,4 +110,4 @@ def _figure(width: float, height: float) -> tuple[Figure, Any]:
 
 def _save(figure: Figure, path: Path) -> None:
     with files.atomic_write(path) as draft:
-        figure.savefig(draft, dpi=120)
+        figure.savefig(draft, dpi=120, bbox_inches="tight", pad_inches=0.1)  # long names reach out of the figure

@@ -3,9 +3,10 @@
     python -m deploy.demo                      # renders its own photographs and measures against their truth
     python -m deploy.demo --images folder      # yours
 
-Corners of the quadrat, its rectified view, the points of its grid, the photograph without it, coral colonies. A
-function that cannot start is said, and the others go on. Writes ``runs/demo/``: shapes JSON, one CVAT XML, clean
-photographs, overlays, a contact sheet, a picture of the stages, and the FiftyOne dataset of the app.
+Corners of the quadrat, its rectified view, the points of its grid, the photograph without it, coral colonies one by
+one, and colonies from a map that names every pixel. A function that cannot start is said, and the others go on. Writes
+``runs/demo/``: shapes JSON, one CVAT XML, clean photographs, overlays, a contact sheet, a picture of the stages, and
+the FiftyOne dataset of the app; what comes from the map lies in ``segmenter/``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from deploy import cleaning, stages
 from deploy.demo_report import Done, print_score, print_table, truth_of
-from deploy.stages import CLEAN, COLONIES, CORNERS, GRID
+from deploy.stages import CLEAN, COLONIES, CORNERS, GRID, SEGMENTER
 from quadrat import images
 from quadrat.files import write_bytes
 from quadrat.formats import cvat_xml, overlay, shapes_json
@@ -29,9 +30,8 @@ from quadrat.shapes import Annotations
 DATASET = "quadratseg-demo"
 SEED, COUNT = 2026, 12
 SHEET_PHOTOS = 24
-HOW_TO_TRAIN = (
-    "How to train: pixi run train coral_seg_yolo --data FOLDER, or python -m coral_seg_yolo.train --data FOLDER."
-)
+_TRAIN = "How to train: pixi run train {0} --data FOLDER, or python -m {0}.train --data FOLDER."
+HOW_TO_TRAIN, HOW_TO_TRAIN_SEGMENTER = _TRAIN.format("coral_seg_yolo"), _TRAIN.format("DINOv2_mmseg")
 
 
 def main(
@@ -44,6 +44,7 @@ def main(
     corner_weights: str | None = None,
     grid_weights: str | None = None,
     clean_weights: str | None = None,
+    segmenter_weights: str | None = None,
     fiftyone: bool = True,
 ) -> tuple[list[Done], dict[Path, str]]:
     """Run the main job.
@@ -57,6 +58,7 @@ def main(
         corner_weights: likewise for the corners.
         grid_weights: likewise for the grid.
         clean_weights: likewise for its removal.
+        segmenter_weights: likewise for the map that names every pixel.
         fiftyone: make the FiftyOne dataset too.
 
     Returns:
@@ -71,10 +73,12 @@ def main(
     photos = photos[:count] if rendered else photos
     names = _result_names(photos)
     given = {COLONIES: weights, CORNERS: corner_weights, GRID: grid_weights, CLEAN: clean_weights}
+    given[SEGMENTER] = segmenter_weights
     own = {name: path for name, path in given.items() if path}
     done, failed = _annotate(photos, names, out, threshold, own, rendered)
     if done:
         cvat_xml.write(out / "annotations.xml", [item.annotations for item in done])
+        _write_segmenter_xml(out / "segmenter" / "annotations.xml", done)
         _write_sheet(out / "contact_sheet.jpg", done)
         _write_stages(out / "stages.jpg", done)
     print_table(done, failed)
@@ -83,7 +87,8 @@ def main(
     if fiftyone and done:
         _make_dataset(done, rendered)
     pictures = "clean/*, overlays/*.jpg, contact_sheet.jpg, stages.jpg"
-    print(f"\nWritten to {out}/: shapes/*.json, annotations.xml, {pictures}, host.log")
+    more = ", segmenter/*" if any(item.segmented for item in done) else ""
+    print(f"\nWritten to {out}/: shapes/*.json, annotations.xml, {pictures}{more}, host.log")
     return done, failed
 
 
@@ -158,16 +163,45 @@ def _written(
     facts |= {CLEAN: dict(clean.facts)} if clean and clean.facts else {}
     annotations = Annotations(photo.name, staged.size_wh, staged.shapes, {"functions": facts})
     shapes_json.write(out / "shapes" / f"{name}.json", annotations)
+    segmented = _write_segmented(out / "segmenter", name, photo, staged)
     given = [*(answer.note for answer in staged.answers.values()), clean.note if clean else ""]
-    notes = dict.fromkeys(note for note in given if note)  # mostly one, said once
-    note = " ".join([*notes, HOW_TO_TRAIN]) if notes else ""
+    note = _joined(given, HOW_TO_TRAIN)
     path = out / "overlays" / f"{name}.jpg"
     images.write(path, overlay.draw(staged.image_rgb, annotations.instances, title=photo.name, note=note))
     _write_clean(out / "clean", name, photo, clean)
     nearness = None
     if clean and rendered:
         nearness = cleaning.nearness(clean, staged.image_rgb, images.read(rendered / "clean" / f"{photo.stem}.jpg"))
-    return Done(photo, staged.answers, annotations, path, note, row, clean.facts if clean else None, nearness)
+    facts_of_clean = clean.facts if clean else None
+    return Done(photo, staged.answers, annotations, path, note, row, facts_of_clean, nearness, segmented)
+
+
+def _joined(notes: Sequence[str], advice: str) -> str:
+    """What must be known of the weights, mostly one sentence, said once, and what to do about it."""
+    known = dict.fromkeys(note for note in notes if note)
+    return " ".join([*known, advice]) if known else ""
+
+
+def _write_segmented(folder: Path, name: str, photo: Path, staged: stages.Staged) -> Annotations | None:
+    """The colonies of the segmenter as files of their own; those of an earlier demo go where there are none now."""
+    shapes, picture = folder / "shapes" / f"{name}.json", folder / "overlays" / f"{name}.jpg"
+    for old in (shapes, picture):
+        old.unlink(missing_ok=True)
+    answer = staged.segmented
+    if answer is None:
+        return None
+    found = Annotations(photo.name, staged.size_wh, answer.shapes, {"functions": {SEGMENTER: dict(answer.facts)}})
+    note = _joined([answer.note], HOW_TO_TRAIN_SEGMENTER)
+    images.write(picture, overlay.draw(staged.image_rgb, answer.shapes, title=photo.name, note=note))
+    shapes_json.write(shapes, found)
+    return found
+
+
+def _write_segmenter_xml(path: Path, done: Sequence[Done]) -> None:
+    found = [item.segmented for item in done if item.segmented]
+    path.unlink(missing_ok=True)
+    if found:
+        cvat_xml.write(path, found)
 
 
 def _write_clean(folder: Path, name: str, photo: Path, clean: cleaning.Cleaned | None) -> None:
@@ -205,6 +239,9 @@ def _make_dataset(done: Sequence[Done], rendered: Path | None) -> None:
         dataset.create(DATASET, truth or predicted, field="ground_truth" if rendered else "prediction", overwrite=True)
         if rendered:
             dataset.attach(DATASET, "prediction", predicted)
+        segmented = [(item.photo, item.segmented) for item in done if item.segmented]
+        if segmented:
+            dataset.attach(DATASET, "segmenter", segmented)
     except Exception as error:  # no FiftyOne, or no database for it on this machine: everything else is done
         print(f"\nno FiftyOne dataset ({type(error).__name__}: {error}); everything else is written")
         return
@@ -224,6 +261,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         ("--corner-weights", "corners"),
         ("--grid-weights", "the grid"),
         ("--clean-weights", "its removal"),
+        ("--segmenter-weights", "the map that names every pixel"),
     ):
         parser.add_argument(option, help=f"for {what}: a run, a file or an export of your own (default: what ships)")
     parser.add_argument("--no-fiftyone", dest="fiftyone", action="store_false")

@@ -10,7 +10,7 @@ from statistics import mean
 from typing import Any
 
 from deploy import cleaning, stages
-from deploy.stages import COLONIES, CORNERS, GRID
+from deploy.stages import COLONIES, CORNERS, GRID, SEGMENTER
 from quadrat import images
 from quadrat.formats import shapes_json
 from quadrat.shapes import Annotations
@@ -26,12 +26,13 @@ class Done:
 
     Attributes:
         answers: of the functions, by name.
-        annotations: all that was found.
+        annotations: all that was found, without `segmented`.
         overlay: picture of its colonies.
         note: that stands on the pictures; empty if none need.
         row: small pictures of its stages; none beyond the first `demo.SHEET_PHOTOS`.
         clean: what became of its grid; `None` where the function did not run.
         nearness: of the clean photo to the true one; `None` where nothing was painted or the truth is not known.
+        segmented: colonies from a map that names every pixel; `None` where that function did not run.
     """
 
     photo: Path
@@ -42,6 +43,7 @@ class Done:
     row: Sequence[images.Rgb] = ()
     clean: Mapping[str, Any] | None = None
     nearness: cleaning.Nearness | None = None
+    segmented: Annotations | None = None
 
     @property
     def seconds(self) -> float:
@@ -55,6 +57,11 @@ class Done:
         share = (self.clean or {}).get("painted_fraction")
         return "-" if share is None else f"{share:.1%}"
 
+    @property
+    def segmented_count(self) -> str:
+        """How many colonies the segmenter found; a dash where it did not run."""
+        return "-" if self.segmented is None else str(len(self.segmented.instances))
+
     def verdict(self, function: str) -> str:
         """Of the corners or the grid; a dash where the function did not run."""
         answer = self.answers.get(function)
@@ -64,11 +71,11 @@ class Done:
 def print_table(done: Sequence[Done], failed: Mapping[Path, str]) -> None:
     """A line a photo, and how many corners and grids are fit to go on with."""
     width = max((len(item.photo.name) for item in done), default=5)
-    print(f"\n{'photo':<{width}}  corners  grid    painted  colonies  seconds  overlay")
+    print(f"\n{'photo':<{width}}  corners  grid    painted  colonies  segmenter  seconds  overlay")
     for item in done:
-        found = len(item.annotations.instances)
         points = f"{item.verdict(CORNERS):<7}  {item.verdict(GRID):<6}  {item.painted:>7}"
-        print(f"{item.photo.name:<{width}}  {points}  {found:>8}  {item.seconds:>7.2f}  {item.overlay}")
+        colonies = f"{len(item.annotations.instances):>8}  {item.segmented_count:>9}"
+        print(f"{item.photo.name:<{width}}  {points}  {colonies}  {item.seconds:>7.2f}  {item.overlay}")
     for name, (stage, _) in POINTS.items():
         counts = Counter(item.verdict(name) for item in done if name in item.answers)
         if counts:
@@ -88,13 +95,18 @@ def print_score(folder: Path, done: Sequence[Done]) -> None:
         if name in done[0].answers:
             print(f"  {stage}: {_right(done, truth, label)}")
     _print_nearness([item.nearness for item in done if item.nearness])
-    if COLONIES not in done[0].answers:
-        return
+    if COLONIES in done[0].answers:
+        _print_colonies("", truth, [item.annotations for item in done])
+    if SEGMENTER in done[0].answers:
+        _print_colonies(" by the segmenter", truth, [item.segmented for item in done if item.segmented])
+
+
+def _print_colonies(whose: str, truth: Sequence[Annotations], found: Sequence[Annotations]) -> None:
     from data_engineering.score import score
 
-    result = score(truth, [item.annotations for item in done])
+    result = score(truth, found)
     print(
-        f"  {result.truths} colonies: mask mAP50 {result.map50:.3f}, mAP50-95 {result.map50_95:.3f}, "
+        f"  {result.truths} colonies{whose}: mask mAP50 {result.map50:.3f}, mAP50-95 {result.map50_95:.3f}, "
         f"class-agnostic mAP50 {result.map50_any:.3f}; found {result.recall:.0%}, "
         f"their mean mask IoU {result.mask_iou:.3f}"
     )

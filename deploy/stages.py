@@ -1,6 +1,7 @@
-"""The stages of one photograph, each a function: corners, rectified quadrat, grid, photo without it, colonies.
+"""The stages of one photograph, each a function: corners, rectified quadrat, grid, photo without it, colonies twice.
 
-All but the clean photo are asked as CVAT asks them. Colonies are found on the photo as it was taken.
+All but the clean photo are asked as CVAT asks them. Colonies are found on the photo as it was taken: one by one, and
+from a map that names every pixel. The two answers are kept apart.
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ from quadrat.shapes import HIDDEN, VISIBLE, Annotations, Instance, Keypoints, Sh
 from quadrat.verdict import FAILED
 
 CORNERS, GRID, COLONIES = "pth-yolo-gridcorners", "pth-yolo-gridpose", "pth-yolo-coralseg"
-CLEAN = cleaning.FUNCTION
-FUNCTIONS = (CORNERS, GRID, CLEAN, COLONIES)
+CLEAN, SEGMENTER = cleaning.FUNCTION, "pth-mmseg-coralscopsegformer"
+FUNCTIONS = (CORNERS, GRID, CLEAN, COLONIES, SEGMENTER)
+COLUMNS = 7
+"""Pictures in the row of a photo."""
 QUADRAT_PX = 720
 """Side of the rectified quadrat in the picture of the stages."""
 
 _CELL_PX, _DRAWN_PX, _GAP_PX = 460, 900, 5
 _GRAY, _PAPER = 225, 250
+_EXPLAINED = {"refiner": "X-Quadrat-Refiner", "scale": "X-Quadrat-Scale"}
 _RIGHT_WITHIN = {"quadrat_corner": 0.05, "grid": 0.5}  # of the way to the next point: 5 % of a side, half a cell
 
 
@@ -38,7 +42,8 @@ class Answer:
 
     Attributes:
         shapes: in px of the photo.
-        facts: JSON-able: model, seconds and, of functions that judge, verdict, score, reasons and layout.
+        facts: JSON-able: model, seconds; of functions that judge, verdict, score, reasons and layout; of one that
+            explains, refiner and scale.
         note: what must be known of the weights; empty if nothing.
     """
 
@@ -82,8 +87,14 @@ class Staged:
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
-        """All that was found, points first."""
-        return tuple(shape for answer in self.answers.values() for shape in answer.shapes)
+        """Points and colonies, points first; without those of `segmented`."""
+        answers = (answer for name, answer in self.answers.items() if name != SEGMENTER)
+        return tuple(shape for answer in answers for shape in answer.shapes)
+
+    @property
+    def segmented(self) -> Answer | None:
+        """The colonies of the function that names every pixel, where it runs."""
+        return self.answers.get(SEGMENTER)
 
 
 def run(client: Any, urls: Mapping[str, str], photo: Path, threshold: float | None = None) -> Staged:
@@ -103,7 +114,7 @@ def run(client: Any, urls: Mapping[str, str], photo: Path, threshold: float | No
     answers = {}
     for name in (name for name in FUNCTIONS if name in urls and name != CLEAN):
         body: dict[str, object] = {"image": encoded}
-        if name == COLONIES and threshold is not None:
+        if name in (COLONIES, SEGMENTER) and threshold is not None:
             body["threshold"] = threshold
         answers[name] = _ask(client, urls[name], body, images.read_size_wh(photo))
     grid, clean = answers.get(GRID), None
@@ -127,6 +138,7 @@ def _ask(client: Any, url: str, body: Mapping[str, object], size_wh: tuple[int, 
         reasons = headers.get(verdicts.REASONS, "")
         facts |= {"verdict": headers[verdicts.VERDICT], "score": float(headers[verdicts.SCORE])}
         facts |= {"reasons": reasons.split("; ") if reasons else [], "layout": headers.get(verdicts.LAYOUT, "")}
+    facts |= {name: headers[header] for name, header in _EXPLAINED.items() if header in headers}
     shapes = tuple(_told(shape, facts) for shape in cvat_answer.read(response.json(), size_wh))
     return Answer(shapes, facts, headers.get("X-Quadrat-Note", ""))
 
@@ -185,11 +197,11 @@ def sheet(rows: Sequence[Sequence[images.Rgb]], note: str) -> images.Rgb:
         note: stands under the sheet.
     """
     cells = [cell for row in rows for cell in row]
-    return overlay.contact_sheet(cells, columns=6, cell_px=_CELL_PX, note=note)
+    return overlay.contact_sheet(cells, columns=COLUMNS, cell_px=_CELL_PX, note=note)
 
 
 def row(name: str, staged: Staged) -> list[images.Rgb]:
-    """Small pictures of the photo, its corners, rectified quadrat, grid, what is under it, and colonies, with words."""
+    """Small pictures of the photo, its corners, rectified quadrat, grid, what is under it, and colonies twice."""
     corners, grid = staged.answers.get(CORNERS), staged.answers.get(GRID)
     colonies = [shape for shape in staged.shapes if isinstance(shape, Instance)]
     quadrat = staged.quadrat
@@ -207,7 +219,19 @@ def row(name: str, staged: Staged) -> list[images.Rgb]:
         on_grid,
         _without_grid(staged),
         _cell(staged.image_rgb, colonies, f"{len(colonies)} colonies" if COLONIES in staged.answers else "colonies: -"),
+        _segmented(staged),
     ]
+
+
+def _segmented(staged: Staged) -> images.Rgb:
+    """The colonies of the map that names every pixel, with how they were made."""
+    answer = staged.segmented
+    if answer is None:
+        return _cell(staged.image_rgb, (), "segmenter: the function does not run")
+    unsure = sum(shape.attributes.get("unsure") == "true" for shape in answer.shapes)
+    words = f"segmenter: {len(answer.shapes)} colonies{f', {unsure} unsure' if unsure else ''}"
+    how = [f"{name} {answer.facts[name]}" for name in _EXPLAINED if name in answer.facts]
+    return _cell(staged.image_rgb, answer.shapes, ", ".join([words, *how]))
 
 
 def _without_grid(staged: Staged) -> images.Rgb:

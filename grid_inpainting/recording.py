@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 
 from grid_inpainting.lama import save_torchscript
 from grid_inpainting.training import Training
-from quadrat import files
+from quadrat import files, records
 from quadrat.experiment import StopFlag
 from quadrat.predictor import Card, write_card
 
@@ -72,7 +70,7 @@ class Recorder(Callback):
         self._terms.clear()
         figures |= {n: float(value) for n, value in trainer.callback_metrics.items() if n.startswith("val/")}
         step = self.step = int(pl_module.steps_done)
-        append_row(self.run / "metrics.csv", {"step": step, **figures})
+        records.append(self.run / "metrics.csv", {"step": step, **figures})
         draw_curves(self.run / "metrics.csv")
         name = pl_module.settings.monitor
         value = figures[f"val/{name}"] * (-1 if name == "l1" else 1)
@@ -89,27 +87,11 @@ class Recorder(Callback):
         write_card(path, self.card)
 
 
-def append_row(path: Path, row: Mapping[str, float]) -> None:
-    """Add a row to a CSV; columns that are new widen it."""
-    rows: list[dict[str, str]] = []
-    if path.is_file():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    rows = [old for old in rows if float(old["step"]) < row["step"]]  # a resumed run goes over its last steps again
-    rows.append({name: f"{value:.6g}" for name, value in row.items()})
-    names = list(dict.fromkeys(name for each in rows for name in each))
-    with files.atomic_write(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def draw_curves(path: Path) -> Path:
     """Draw ``curves.png`` beside a ``metrics.csv``: losses, and figures on the validation samples, over the steps."""
     from matplotlib.figure import Figure
 
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = records.read(path)
     figure = Figure(figsize=(12, 3.8), layout="constrained", facecolor="white")
     losses, psnr, ssim = figure.subplots(1, 3)
     terms = [name for name in rows[0] if name.startswith("train/") and name != "train/lr"]
@@ -134,6 +116,6 @@ def draw_curves(path: Path) -> Path:
 
 
 def _line(axes: Any, rows: list[dict[str, str]], name: str, **style: Any) -> None:
-    known = [(float(row["step"]), float(row[name])) for row in rows if row.get(name)]
-    if known:
-        axes.plot(*zip(*known, strict=True), linewidth=1.6, **style)
+    steps, values = records.column(rows, name)
+    if steps:
+        axes.plot(steps, values, linewidth=1.6, **style)

@@ -80,17 +80,9 @@ def _settings(config: Path | None, overrides: Sequence[str], overfit: int) -> Se
 
 def _settings_to_resume(run: Path, data: Path, overrides: Sequence[str]) -> Settings:
     """The run's settings with what may change; everything else asked for must be as it was."""
-    if (run / RESULT_FILE).is_file():
-        raise ValueError(f"{run} is finished: start a new run, for example with init={run}")
     before = experiment.resolve_config(Settings, run / "config.yaml")
     wanted = experiment.resolve_config(before, None, overrides)
-    changed = [key for key, value in asdict(before).items() if getattr(wanted, key) != value and key not in ON_RESUME]
-    if changed:
-        told = f"{', '.join(changed)}: only {', '.join(ON_RESUME)} may change"
-        raise ValueError(f"{run} cannot go on with another {told}")
-    known = json.loads((run / "provenance.json").read_text("utf-8"))["data"]["fingerprint"]
-    if experiment.fingerprint(data) != known:
-        raise ValueError(f"{data} is not what {run} was trained on (fingerprint {known}): start a new run")
+    experiment.check_resume(run, asdict(before), asdict(wanted), ON_RESUME, data, run / RESULT_FILE, f"init={run}")
     return wanted
 
 

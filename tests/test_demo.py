@@ -38,7 +38,7 @@ def test_the_demo_renders_annotates_and_scores(tmp_path, capsys):
     assert images.read(tmp_path / "contact_sheet.jpg").size
     printed = capsys.readouterr().out
     assert "mask mAP50" in printed
-    assert "cannot start" not in printed
+    assert ("cannot start" in printed) == ("DINOv2_mmseg" not in WEIGHTS)
     for stage, label in demo_report.POINTS.values():  # both photographs show a frame with a grid
         assert f"{stage}: right on 2 of 2" in printed
         assert [label in {points.label for points in photo.keypoints} for photo in read_back] == [True, True]
@@ -52,6 +52,27 @@ def test_the_demo_renders_annotates_and_scores(tmp_path, capsys):
     height, width = images.read(tmp_path / "stages.jpg").shape[:2]
     assert width > 2 * height
     assert all(str(item.overlay) in printed for item in done)
+    if "DINOv2_mmseg" in WEIGHTS:
+        check_segmenter(tmp_path / "segmenter", done, printed)
+    else:
+        assert not (tmp_path / "segmenter" / "annotations.xml").exists()
+        assert [item.segmented_count for item in done] == ["-", "-"]
+
+
+def check_segmenter(folder, done, printed):
+    """Its colonies lie beside those of the other function, and are scored too."""
+    assert re.search(r"\d+ colonies by the segmenter: mask mAP50 [\d.]+", printed)
+    assert ", segmenter/*" in printed
+    assert [photo.image for photo in cvat_xml.read(folder / "annotations.xml")] == [item.photo.name for item in done]
+    assert sum(len(item.segmented.instances) for item in done) > 0
+    for item in done:
+        found = shapes_json.read(folder / "shapes" / f"{item.photo.stem}.json")
+        assert found.size_wh == item.annotations.size_wh
+        assert len(found.instances) == len(item.segmented.instances)
+        (facts,) = found.meta["functions"].values()
+        assert facts["refiner"] == "watershed"
+        assert 0 < float(facts["scale"]) <= 1
+        assert images.read_size_wh(folder / "overlays" / f"{item.photo.stem}.jpg")[0] > item.annotations.size_wh[0]
 
 
 def test_the_demo_goes_on_past_a_bad_photo_and_lists_it(tmp_path, capsys):
@@ -72,19 +93,23 @@ def test_the_demo_goes_on_past_a_bad_photo_and_lists_it(tmp_path, capsys):
 def test_the_demo_says_which_function_cannot_start_and_goes_on_with_the_others(tmp_path, capsys, monkeypatch):
     images.write(tmp_path / "photos" / "reef.jpg", np.full((200, 300, 3), 90, np.uint8))
     monkeypatch.setenv("INPAINT_BACKEND", "lama")
-    missing = dict.fromkeys(("corner_weights", "grid_weights", "clean_weights"), "nowhere.pt")
+    missing = dict.fromkeys(("corner_weights", "grid_weights", "clean_weights", "segmenter_weights"), "nowhere.pt")
     done, failed = demo.main(tmp_path / "photos", out=tmp_path / "out", fiftyone=False, **missing)
     assert (len(done), failed) == (1, {})
     printed = capsys.readouterr().out
     assert "pth-yolo-gridcorners cannot start, the others go on without it:" in printed
     assert "nowhere.pt: no such weights file" in printed
     assert "pth-lama cannot start, the others go on without it:" in printed
+    assert "pth-mmseg-coralscopsegformer cannot start, the others go on without it:" in printed
     assert done[0].verdict(stages.CORNERS) == "-"
+    assert (done[0].segmented, done[0].segmented_count) == (None, "-")
+    assert not list((tmp_path / "out" / "segmenter").rglob("*.*"))
 
 
 def test_the_demo_ends_where_no_function_can_start(tmp_path, monkeypatch):
     images.write(tmp_path / "photos" / "reef.jpg", np.full((200, 300, 3), 90, np.uint8))
     monkeypatch.setenv("INPAINT_BACKEND", "lama")
-    missing = dict.fromkeys(("weights", "corner_weights", "grid_weights", "clean_weights"), "nowhere.pt")
+    names = ("weights", "corner_weights", "grid_weights", "clean_weights", "segmenter_weights")
+    missing = dict.fromkeys(names, "nowhere.pt")
     with pytest.raises(RuntimeError, match=r"pth-yolo-coralseg cannot start: .*nowhere\.pt"):
         demo.main(tmp_path / "photos", out=tmp_path / "out", fiftyone=False, **missing)

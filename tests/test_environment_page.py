@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "environment.md").read_text("utf-8")
-MODULES = ("coral_seg_yolo", "grid_pose_detection", "grid_inpainting")
+MODULES = ("coral_seg_yolo", "DINOv2_mmseg", "grid_pose_detection", "grid_inpainting")
 ROOMS = ("quadrat", "data_engineering", "yolo", *MODULES, "deploy", "benchmarks")
 NO_NAME_OF_THEIR_OWN = {
     "deploy/host/cli.py",  # --token-env NAME
@@ -57,7 +57,7 @@ def read_by_the_code() -> dict[str, set[str]]:
     for file, tree in trees.items():
         for key in asked(tree):
             imported = isinstance(key, ast.Name) and key.id.isupper()
-            names = meant(trees.values() if imported else [tree], key)
+            names = meant([tree], key) or (meant(trees.values(), key) if imported else [])
             assert names or file in NO_NAME_OF_THEIR_OWN, f"{file}: {ast.unparse(key)}"
             for name in names:
                 found[name].add(file)

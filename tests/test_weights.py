@@ -1,4 +1,4 @@
-"""What `weights/` says of itself is so, and the function that ships answers real photographs as CVAT stores them."""
+"""What `weights/` says of itself is so, and the functions that find colonies answer real photographs as CVAT wants."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from quadrat.predictor import read_card
 ROOT = Path(__file__).parents[1]
 INDEX = yaml.safe_load((ROOT / "weights" / "index.yaml").read_text("utf-8"))
 PHOTOS = ROOT.parent / "shared" / "photos"
-FUNCTION = ROOT / "coral_seg_yolo" / "deploy" / "pth-yolo-coralseg"
+FUNCTIONS = {  # folder -> key of its weights, and which of the real photographs it is asked about: every n-th
+    "coral_seg_yolo/deploy/pth-yolo-coralseg": ("coral_seg_yolo", 1),
+    "DINOv2_mmseg/deploy/pth-mmseg-coralscopsegformer": ("DINOv2_mmseg", 4),
+}
+SHIPPED = [folder for folder, (key, _) in FUNCTIONS.items() if key in INDEX["default"]]
 
 
 @pytest.mark.parametrize("name", sorted(INDEX["files"]))
@@ -39,24 +43,25 @@ def test_the_index_lists_all_and_every_default_is_there():
     assert sum(entry["bytes"] for entry in INDEX["files"].values()) < 60 * 2**20
 
 
-@pytest.fixture(scope="module")
-def host():
+@pytest.fixture(scope="module", params=SHIPPED)
+def function(request):
+    """Folder and URL of a function that runs on what ships."""
     from deploy.host import Host
 
-    with Host([FUNCTION], port=0) as running:
+    with Host([ROOT / request.param], port=0) as running:
         assert not running.failures
-        yield running
+        yield request.param, running.urls[Path(request.param).name]
 
 
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason="the real photographs are not here")
-def test_real_photographs_are_answered_as_cvat_stores_them(host):
+def test_real_photographs_are_answered_as_cvat_stores_them(function):
     import httpx
 
     from deploy.serving import labels, schema
 
-    offered = labels.read_labels(FUNCTION / "nuclio" / "function.yaml")
-    url = host.urls["pth-yolo-coralseg"]
-    photos = images.list_photos(PHOTOS)
+    folder, url = function
+    offered = labels.read_labels(ROOT / folder / "nuclio" / "function.yaml")
+    photos = images.list_photos(PHOTOS)[:: FUNCTIONS[folder][1]]
     assert photos
     for photo in photos:
         body = {"image": base64.b64encode(photo.read_bytes()).decode(), "threshold": 0.05}
@@ -66,17 +71,19 @@ def test_real_photographs_are_answered_as_cvat_stores_them(host):
         schema.check_answer(response.json(), schema.Rules(size_wh, offered, masks_to_polygons=True))
 
 
-def test_a_rendered_quadrat_is_annotated(host):
+def test_a_rendered_quadrat_is_annotated(function):
     import httpx
 
     from data_engineering.render.scene import render
     from data_engineering.render.settings import Settings
     from quadrat.formats import cvat_answer
 
+    folder, url = function
     photo = render(7, Settings(size_px=640)).photo
     body = {"image": base64.b64encode(images.encode_jpeg(photo)).decode()}
-    response = httpx.post(host.urls["pth-yolo-coralseg"], json=body, timeout=120)
+    response = httpx.post(url, json=body, timeout=120)
     size_wh = (photo.shape[1], photo.shape[0])
     assert cvat_answer.read(response.json(), size_wh)
-    assert response.headers["X-Quadrat-Model"] == read_card(ROOT / "weights" / INDEX["default"]["coral_seg_yolo"]).name
+    shipped = ROOT / "weights" / INDEX["default"][FUNCTIONS[folder][0]]
+    assert response.headers["X-Quadrat-Model"] == read_card(shipped).name
     assert "rendered" in response.headers["X-Quadrat-Note"]

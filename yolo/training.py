@@ -117,19 +117,11 @@ def _settings_to_resume(
     job: Job, run: Path, data: Path, config: Path | None, overrides: Sequence[str], overfit: int
 ) -> Any:
     """The run's settings with what may change; everything else asked for must be as it was."""
-    if (run / RESULT_FILE).is_file():
-        raise ValueError(f"{run} is finished: start a new run, for example with pretrained={run}/weights/best.pt")
     before = experiment.resolve_config(job.settings, run / "config.yaml")
     asked = config or overfit
     wanted = settings_of(job, config, overrides, overfit) if asked else _override(before, overrides)
-    changed = [key for key, value in asdict(before).items() if getattr(wanted, key) != value and key not in ON_RESUME]
-    if changed:
-        raise ValueError(
-            f"{run} cannot go on with another {', '.join(changed)}: only {', '.join(ON_RESUME)} may change"
-        )
-    known = json.loads((run / "provenance.json").read_text("utf-8"))["data"]["fingerprint"]
-    if experiment.fingerprint(data) != known:
-        raise ValueError(f"{data} is not what {run} was trained on (fingerprint {known}): start a new run")
+    pretrained = f"pretrained={run}/weights/best.pt"
+    experiment.check_resume(run, asdict(before), asdict(wanted), ON_RESUME, data, run / RESULT_FILE, pretrained)
     return wanted
 
 

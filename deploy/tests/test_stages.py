@@ -100,16 +100,56 @@ def test_a_photo_goes_through_the_functions_that_run(photo):
     on_quadrat = staged.quadrat.from_photo([grid.points])[0]
     assert np.allclose(on_quadrat.xy_px, GRID.uv * stages.QUADRAT_PX)
     cells = stages.row("reef.png", staged)
-    assert len(cells) == 6
-    assert stages.sheet([cells, cells], "a note").shape[1] == 6 * cells[0].shape[1]
+    assert len(cells) == stages.COLUMNS
+    assert stages.sheet([cells, cells], "a note").shape[1] == stages.COLUMNS * cells[0].shape[1]
+    assert staged.segmented is None
     assert staged.clean is None
+
+
+def colony(label, points, confidence, **more):
+    attributes = [{"name": "confidence", "value": str(confidence)}]
+    attributes += [{"name": name, "value": value} for name, value in more.items()]
+    return {"label": label, "type": "polygon", "points": points, "attributes": attributes}
+
+
+def test_the_colonies_of_both_functions_are_kept_apart(photo):
+    triangle, square = [10, 10, 90, 10, 90, 80], [200, 200, 400, 200, 400, 400, 200, 400]
+    told = {"X-Quadrat-Refiner": "watershed", "X-Quadrat-Scale": "0.500", "X-Quadrat-Note": "Look."}
+    segmented = [colony("Acropora", square, 70), colony("Porites", triangle, 12, unsure="true")]
+    answers = {
+        stages.COLONIES: httpx.Response(200, json=[colony("Porites", triangle, 90)]),
+        stages.SEGMENTER: httpx.Response(200, json=segmented, headers=told),
+    }
+    staged, asked = run(photo, answers, threshold=0.1)
+    assert [asked[name]["threshold"] for name in answers] == [0.1, 0.1]
+    assert [shape.label for shape in staged.shapes] == ["Porites"]
+    found = staged.segmented
+    assert [shape.label for shape in found.shapes] == ["Acropora", "Porites"]
+    assert found.shapes[1].attributes["unsure"] == "true"
+    assert (found.facts["refiner"], found.facts["scale"], found.note) == ("watershed", "0.500", "Look.")
+    *_, one_by_one, from_map = stages.row("reef.png", staged)
+    at = round(300 / 600 * 450) + 5  # the middle of the square
+    assert abs(int(from_map[at, at].max()) - int(one_by_one[at, at].max())) > 20
+
+
+def test_the_row_says_that_the_segmenter_does_not_run_and_how_it_worked(photo, monkeypatch):
+    words = []
+    monkeypatch.setattr(stages, "_cell", lambda image_rgb, shapes, text: words.append(text))
+    staged, _ = run(photo, {stages.COLONIES: httpx.Response(200, json=[])})
+    stages.row("reef.png", staged)
+    assert words[-2:] == ["0 colonies", "segmenter: the function does not run"]
+    segmented = [colony("Porites", [10, 10, 90, 10, 90, 80], 12, unsure="true")]
+    told = {"X-Quadrat-Refiner": "watershed", "X-Quadrat-Scale": "0.500"}
+    staged, _ = run(photo, {stages.SEGMENTER: httpx.Response(200, json=segmented, headers=told)})
+    stages.row("reef.png", staged)
+    assert words[-2:] == ["colonies: -", "segmenter: 1 colonies, 1 unsure, refiner watershed, scale 0.500"]
 
 
 @pytest.mark.parametrize("corners", [[], [skeleton(moved(TRUTH, 2, 0, HIDDEN))]])
 def test_without_four_corners_nothing_is_rectified_and_the_rest_goes_on(photo, corners):
     staged, _ = run(photo, {stages.CORNERS: judged(corners, "failed" if not corners else "review", "no frame")})
     assert staged.quadrat is None
-    assert len(stages.row("reef.png", staged)) == 6
+    assert len(stages.row("reef.png", staged)) == stages.COLUMNS
 
 
 def test_a_refused_photo_says_why(photo):
@@ -163,7 +203,7 @@ def test_without_a_grid_there_is_none_to_remove(photo):
     staged, asked = run(photo, grid_answers(cleaned(), [], "failed"))
     assert stages.CLEAN not in asked
     assert (staged.clean.words, staged.clean.file, staged.clean_quadrat) == ("no grid to remove", b"", None)
-    assert len(stages.row("reef.png", staged)) == 6
+    assert len(stages.row("reef.png", staged)) == stages.COLUMNS
 
 
 def test_a_grid_that_cannot_be_removed_costs_the_clean_photo_alone(photo):
@@ -172,7 +212,7 @@ def test_a_grid_that_cannot_be_removed_costs_the_clean_photo_alone(photo):
     assert staged.clean.words == "clean: refused, 400: field `skeleton`: 3 points"
     assert staged.clean.facts["error"] == "400: field `skeleton`: 3 points"
     assert [shape.label for shape in staged.shapes] == ["quadrat_corner", "grid"]
-    assert len(stages.row("reef.png", staged)) == 6
+    assert len(stages.row("reef.png", staged)) == stages.COLUMNS
 
 
 def test_nearness_is_measured_where_it_was_painted():

@@ -5,6 +5,7 @@ import yaml
 
 from deploy import validate
 from deploy.serving import labels
+from deploy.serving.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(p for p in ROOT.glob("*/**/nuclio/function*.yaml") if ".venv" not in p.parts)
@@ -28,12 +29,32 @@ def test_a_gpu_variant_differs_in_the_machine_only(path):
     assert gpu["spec"]["resources"]["limits"]["nvidia.com/gpu"] == 1
 
 
-def test_the_segmentation_function_offers_the_16_genera():
-    path = ROOT / "coral_seg_yolo" / "deploy" / "pth-yolo-coralseg" / "nuclio" / "function.yaml"
-    offered = labels.read_labels(path)
+COLONIES = ("coral_seg_yolo/deploy/pth-yolo-coralseg", "DINOv2_mmseg/deploy/pth-mmseg-coralscopsegformer")
+
+
+@pytest.mark.parametrize("folder", COLONIES)
+def test_a_segmentation_function_offers_the_16_genera(folder):
+    offered = labels.read_labels(ROOT / folder / "nuclio" / "function.yaml")
     assert len(offered) == 16
     assert {"Pavona/Leptoseris", "Atrea", "Other"} <= set(offered)
+    assert {label.type for label in offered.values()} == {"polygon"}
     assert all(label.attribute("confidence").values == ("0", "100", "1") for label in offered.values())
+
+
+def test_only_colonies_from_a_semantic_map_can_be_unsure():
+    one_by_one, from_map = (labels.read_labels(ROOT / folder / "nuclio" / "function.yaml") for folder in COLONIES)
+    assert {label.attribute("unsure") for label in one_by_one.values()} == {None}
+    assert all(label.attribute("unsure").accepts("true") for label in from_map.values())
+    assert not from_map["Porites"].attribute("unsure").accepts("yes")
+
+
+def test_the_variables_of_the_semantic_function_are_read_as_meant():
+    for path in (ROOT / COLONIES[1] / "nuclio" / name for name in ("function.yaml", "function-gpu.yaml")):
+        env = {entry["name"]: entry["value"] for entry in yaml.safe_load(path.read_text())["spec"]["env"]}
+        settings = Settings.from_env(env)
+        assert (settings.min_threshold, settings.unsure_threshold, settings.work_px) == (0.05, 0.2, 0)
+        assert (settings.segformer_weights, settings.segformer_config, settings.sam_weights) == (None, None, None)
+        assert settings.device == ("cuda" if "gpu" in path.name else "cpu")
 
 
 def change(raw, path, value):

@@ -23,6 +23,7 @@ SCRIPTS = sorted(ROOT.glob("*/deploy/*/deploy_as_zip.sh"))
 pytestmark = pytest.mark.skipif(not shutil.which("bash"), reason="bash is not here")
 
 PROJECTS = {"pth-lama": "quadratseg"}
+WITHOUT_YOLO = {"pth-lama", "pth-mmseg-coralscopsegformer"}
 MASK = b64(images.encode_png(np.eye(240, 320, dtype=np.uint8) * 255))
 """What pth-lama shall remove; the others let it pass."""
 DEFAULTS = yaml.safe_load((ROOT / "weights" / "index.yaml").read_text("utf-8"))["default"]
@@ -42,7 +43,8 @@ sys.path.insert(0, "")
 import main, quadrat, deploy.serving
 for module in (main, quadrat, deploy.serving):
     assert not module.__file__.startswith(ROOT), module.__file__
-frameworks = sorted({"torch", "ultralytics", "fiftyone", "mmseg", "fastapi", "nuclio_sdk"} & set(sys.modules))
+heavy = {"torch", "ultralytics", "fiftyone", "mmseg", "timm", "transformers", "skimage", "fastapi", "nuclio_sdk"}
+frameworks = sorted(heavy & set(sys.modules))
 print("imported", frameworks, callable(main.init_context), callable(main.handler))
 """
 
@@ -84,7 +86,7 @@ def test_the_zip_holds_what_main_imports(script, gpu, weights, tmp_path):
         names = archive.namelist()
         archive.extractall(unpacked)
     assert {"main.py", "function.yaml", "weights/mine.pt", "weights/mine.card.yaml"} <= set(names)
-    assert ("yolo/__init__.py" in names) == (script.parent.name != "pth-lama")
+    assert ("yolo/__init__.py" in names) == (script.parent.name not in WITHOUT_YOLO)
     assert not [n for n in names if "tests" in n.split("/") or "__pycache__" in n or n.startswith("deploy/host")]
     wanted = script.parent / "nuclio" / ("function-gpu.yaml" if gpu else "function.yaml")
     assert (unpacked / "function.yaml").read_bytes() == wanted.read_bytes()
@@ -134,6 +136,7 @@ def test_there_are_scripts_to_check():
         "pth-yolo-gridcorners",
         "pth-yolo-gridpose",
         "pth-lama",
+        "pth-mmseg-coralscopsegformer",
     }
 
 

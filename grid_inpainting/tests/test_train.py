@@ -20,7 +20,6 @@ from grid_inpainting import folder, model, train
 from grid_inpainting.critic import Critic, Perceptual, critic_loss, deceive, l1_in
 from grid_inpainting.folder import Manifest
 from grid_inpainting.pairs import Pairs, Steps, _crops, draw_strokes
-from grid_inpainting.recording import append_row
 from grid_inpainting.settings import Settings
 from grid_inpainting.training import learning_rate
 from quadrat import images
@@ -301,16 +300,6 @@ def test_perceptual_weights_are_a_state_dict_of_a_resnet50(tmp_path: Path) -> No
     (tmp_path / "other.pth").write_text("no weights")
     with pytest.raises(ValueError, match="expected a state dict of torchvision's resnet50"):
         Perceptual(tmp_path / "other.pth")
-
-
-def test_rows_after_a_resume_replace_those_that_are_done_again(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.csv"
-    for step, value in ((3, 1.0), (6, 2.0), (6, 3.0)):
-        append_row(path, {"step": step, "a": value})
-    append_row(path, {"step": 9, "b": 4.0})
-    with path.open() as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["step"], row["a"], row["b"]) for row in rows] == [("3", "1", ""), ("6", "3", ""), ("9", "", "4")]
 
 
 def test_the_run_says_what_it_was_made_of(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ precision = "f32"  # f32, or bf16 (mixed)
 workers = 4  # processes that make views
 
 # What is measured and kept.
+overfit = 0  # photos that are both trained and validated on, as --overfit says; 0: all, each for its own
 val_period = 1000  # steps from one validation to the next
 val_limit = 0  # photos that are validated on; 0: all
 monitor = "miou"  # miou, overall_accuracy, mean_accuracy, frequency_weighted_iou or dice
