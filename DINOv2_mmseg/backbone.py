@@ -1,8 +1,7 @@
 """DINOv2 and DINOv3 from timm as a backbone of mmsegmentation: four maps at the stride of the patches.
 
 Sources: Oquab et al., "DINOv2: Learning Robust Visual Features without Supervision" (2023); Darcet et al., "Vision
-Transformers Need Registers" (2024); Hu et al., "LoRA" (2022); for the convolutional stem Xiao et al., "Early
-Convolutions Help Transformers See Better" (2021).
+Transformers Need Registers" (2024); Hu et al., "LoRA" (2022).
 """
 
 from __future__ import annotations
@@ -14,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import timm
-import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from DINOv2_mmseg import stems
+
+STEMS = ("patch", "conv", "csp")
 TUNE = ("full", "lora", "frozen")
 WEIGHTS_VARIABLE = "DINOV2_WEIGHTS"
 
@@ -36,10 +37,12 @@ class DINOv2(nn.Module):
         tune: ``full`` trains all, ``lora`` low-rank additions to the attention's matrices (peft), ``frozen`` nothing.
         lora_rank: of the additions.
         checkpointing: recompute activations in the backward pass: about half of the memory, a third slower.
-        stem: ``patch`` (one convolution of the size of a patch, as published) or ``conv`` (a small convolutional
-            network in its place: learns from few photographs what a transformer learns from millions).
-        stem_widths: channels of the stem's steps, each of half the size; the last step is the transformer's width.
-        stem_map: with ``conv``, give the stem's last map but one, of half the stride, as the first of the maps.
+        stem: ``patch`` (one convolution of the size of a patch, as published), or a small convolutional network in its
+            place, which learns from few photographs what a transformer learns from millions: ``conv``, or ``csp``,
+            which starts from a trained YOLO11n, see `stems`.
+        stem_widths: of ``conv``, channels of the steps, each of half the size; then comes the transformer's width.
+        stem_weights: of ``csp``: TorchScript or safetensors of a YOLO11n; empty for random ones.
+        stem_map: give the stem's map of half the stride as the first of the maps.
         pretrained: ``timm`` downloads its weights where ``DINOV2_WEIGHTS`` names none; a path; empty for random ones.
         arguments: of timm's network, over those of `name`: ``{embed_dim: 256, depth: 6, num_heads: 4}``.
 
@@ -57,20 +60,23 @@ class DINOv2(nn.Module):
         checkpointing: bool = False,
         stem: str = "patch",
         stem_widths: Sequence[int] = (32, 64, 128),
+        stem_weights: str = "",
         stem_map: bool = False,
         pretrained: str = "",
         arguments: Mapping[str, Any] | None = None,
     ):
         super().__init__()
-        if tune not in TUNE or stem not in ("patch", "conv"):
-            raise ValueError(f"tune {tune!r}, stem {stem!r}: expected {', '.join(TUNE)}, and patch or conv")
-        self.out_indices, self.tune, self.stem_map = list(out_indices), tune, stem_map and stem == "conv"
+        if tune not in TUNE or stem not in STEMS:
+            raise ValueError(f"tune {tune!r}, stem {stem!r}: expected {', '.join(TUNE)}, and {', '.join(STEMS)}")
+        self.out_indices, self.tune, self.stem_map = list(out_indices), tune, stem_map and stem != "patch"
         self.vit = _transformer(name, pretrained, dict(arguments or {}))
         depth = len(self.vit.blocks)
         if not out_indices or not all(0 <= i < depth for i in out_indices):
             raise ValueError(f"out_indices {list(out_indices)}: {name} has the blocks 0 to {depth - 1}")
         if stem == "conv":
-            self.vit.patch_embed.proj = ConvStem(stem_widths, self.vit.embed_dim, self.patch_px)
+            self.vit.patch_embed.proj = stems.ConvStem(stem_widths, self.vit.embed_dim, self.patch_px)
+        if stem == "csp":
+            self.vit.patch_embed.proj = stems.CspStem(self.vit.embed_dim, self.patch_px, stem_weights)
         self.vit.set_grad_checkpointing(checkpointing)
         if tune != "full":
             self.vit.requires_grad_(False)
@@ -85,7 +91,7 @@ class DINOv2(nn.Module):
     @property
     def channels(self) -> list[int]:
         """Of each map."""
-        first = [self.vit.patch_embed.proj.widths[-1]] if self.stem_map else []
+        first = [self.vit.patch_embed.proj.finer_channels] if self.stem_map else []
         return [*first, *[int(self.vit.embed_dim)] * len(self.out_indices)]
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -108,66 +114,6 @@ class DINOv2(nn.Module):
         if self.tune == "frozen":
             self.vit.eval()
         return self
-
-
-class ConvStem(nn.Module):
-    """Convolutions in place of the patches' one: each step halves the size.
-
-    Args:
-        widths: channels of the steps before the last.
-        width: channels of the last step.
-        patch_px: 2 to the power of the number of steps.
-
-    Raises:
-        ValueError: the steps do not make the patch.
-    """
-
-    def __init__(self, widths: Sequence[int], width: int, patch_px: int):
-        super().__init__()
-        if 2 ** (len(widths) + 1) != patch_px:
-            raise ValueError(f"stem_widths {list(widths)} halve {len(widths) + 1} times: no patch of {patch_px} px")
-        self.widths = list(widths)
-        ins = [3, *widths[:-1]]
-        self.steps = nn.Sequential(
-            *(
-                nn.Sequential(_halving(a, b), *(_Block(b) for _ in range(i)))
-                for i, (a, b) in enumerate(zip(ins, widths, strict=True))
-            )
-        )
-        self.last = nn.Conv2d(widths[-1], width, 3, stride=2, padding=1)
-        self._finer: Tensor | None = None
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Float ``[N, 3, H, W]`` to ``[N, width, H / patch, W / patch]``; keeps the map before, see `take_finer`."""
-        self._finer = self.steps(images)
-        return self.last(self._finer)
-
-    def take_finer(self) -> Tensor:
-        """The last map but one of the last run, ``[N, widths[-1], 2 H / patch, 2 W / patch]``."""
-        finer, self._finer = self._finer, None  # else it would keep the graph alive
-        assert finer is not None
-        return finer
-
-
-class _Block(nn.Module):
-    def __init__(self, width: int):
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x + self.body(x))
-
-
-def _halving(ins: int, outs: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(ins, outs, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(outs), nn.ReLU(inplace=True)
-    )
 
 
 def _transformer(name: str, pretrained: str, arguments: dict[str, Any]) -> nn.Module:

@@ -110,7 +110,7 @@ def for_inference(model: Mapping[str, Any]) -> dict[str, Any]:
     """A model's dict without what only training needs: losses, downloads, checkpointing."""
     plain = json.loads(json.dumps(model))
     if plain["backbone"]["type"] == "DINOv2":
-        plain["backbone"] |= {"pretrained": "", "checkpointing": False}
+        plain["backbone"] |= {"pretrained": "", "stem_weights": "", "checkpointing": False}
     plain["decode_head"] |= {"loss_decode": {"type": "CrossEntropyLoss"}}
     plain.pop("auxiliary_head", None)
     return plain

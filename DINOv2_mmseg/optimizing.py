@@ -30,7 +30,8 @@ def parameter_groups(network: nn.Module, config: Any) -> list[dict[str, Any]]:
     """What is trained, in groups of one rate and one decay.
 
     A block's rate is ``lr * backbone_lr * layer_decay ** n``, n blocks below the last; what comes before the first
-    block counts as one more. Biases, norms and embeddings do not decay.
+    block counts as one more, and a stem that starts from weights has ``stem_lr`` besides. Biases, norms and embeddings
+    do not decay.
 
     Raises:
         ValueError: nothing is trained.
@@ -54,7 +55,8 @@ def _rate(name: str, depth: int, config: Any) -> float:
         return float(config["lr"])
     block = re.search(r"\.blocks\.(\d+)\.", name)
     above = 0 if ".norm" in name and not block else depth - int(block[1]) - 1 if block else depth
-    return float(config["lr"] * config["backbone_lr"] * config["layer_decay"] ** above)
+    stem = config["stem_lr"] if ".patch_embed.proj.model." in name else 1.0
+    return float(config["lr"] * config["backbone_lr"] * config["layer_decay"] ** above * stem)
 
 
 def rate_factor(step: int, steps: int, warmup: int) -> float:

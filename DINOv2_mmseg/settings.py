@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 CONFIGS = Path(__file__).parent / "configs"
-DEFAULT = CONFIGS / "rendered" / "small.py"
+DEFAULT = CONFIGS / "_base_" / "small.py"
 
 ON_RESUME = (
     "steps", "workers", "val_period", "val_limit", "patience", "keep_best", "log_period", "batch_size", "accumulate",

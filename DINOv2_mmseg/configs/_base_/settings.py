@@ -21,6 +21,7 @@ batch_size = 8  # views a step and device; 0 finds the largest that fits (GPU)
 accumulate = 1  # batches whose gradients are added up
 lr = 1e-3  # of the head, and of a backbone trained from scratch
 backbone_lr = 0.1  # factor for the backbone
+stem_lr = 1.0  # factor for a stem that starts from weights (stem="csp")
 layer_decay = 1.0  # factor from each block to the one below it
 weight_decay = 0.05
 warmup_steps = 500

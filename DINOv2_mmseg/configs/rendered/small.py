@@ -1,33 +1,19 @@
-"""The model that ships: a small transformer with a convolutional stem, from random weights, on rendered quadrats."""
+"""The model that ships: a small transformer, on rendered quadrats. No DINOv2 weights: random ones behind a stem.
 
-_base_ = "../_base_/dinov2_segformer.py"
+The stem starts from the YOLO11n that ships with `coral_seg_yolo`, which has learnt on rendered quadrats too:
+
+    python -m coral_seg_yolo.export --format torchscript --out data/stem
+    python -m DINOv2_mmseg.train ... model.backbone.stem_weights=data/stem/coral-yolo11n.torchscript
+"""
+
+_base_ = "../_base_/small.py"
 
 model = dict(
-    backbone=dict(
-        out_indices=(1, 3, 5),
-        stem="conv",
-        stem_widths=(32, 64, 128),
-        stem_map=True,  # the first of the head's maps, of half the stride
-        pretrained="",
-        arguments=dict(
-            patch_size=16, img_size=320, embed_dim=256, depth=6, num_heads=4, init_values=0.1, drop_path_rate=0.0
-        ),
-    ),
-    decode_head=dict(channels=128, norm_cfg=dict(type="BN", requires_grad=True)),
+    data_preprocessor=dict(mean=[0.0, 0.0, 0.0], std=[255.0, 255.0, 255.0]),  # colours of 0..1, as the stem learnt
+    backbone=dict(out_indices=(1, 2, 3), stem="csp", arguments=dict(depth=4)),
 )
 
-work_px = 640
-crop_px = 320
 label_stride = 2
-augment = dict(scales=(0.75, 1.5))
-losses = dict(ce=1.0, dice=0.5)
-class_weights = "sqrt"
 steps = 3000
-batch_size = 8
-lr = 1e-3
-warmup_steps = 200
-backbone_lr = 1.0  # it learns from nothing, as the head does
-ema = 0.998
-workers = 1
-val_period = 500
+stem_lr = 0.1
 val_limit = 40
