@@ -70,7 +70,17 @@ def fit(
         runner = _runner(
             run, config, model, train, recorder, manifest, seed, deterministic, distributed, device, resume
         )
-        runner.train()
+        try:
+            runner.train()
+        finally:
+            _end_workers(runner)
+
+
+def _end_workers(runner: Runner) -> None:
+    """Ask the workers to end: they ignore the signal by which Python would end them when it exits, and waits."""
+    views = getattr(getattr(runner.train_loop, "dataloader_iterator", None), "_iterator", None)
+    if hasattr(views, "_shutdown_workers"):
+        views._shutdown_workers()
 
 
 def pairs_of(data: Path, overfit: int, val_limit: int) -> tuple[list[Pair], list[Pair]]:

@@ -30,7 +30,7 @@ class Rates(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """See `optimizing.rate_factor`."""
         factor = optimizing.rate_factor(runner.iter, self.steps, self.warmup)
-        for group in runner.optim_wrapper.param_groups:
+        for group in runner.optim_wrapper.optimizer.param_groups:  # the wrapper's own list has one more, of nothing
             group.setdefault("initial_lr", group["lr"])
             group["lr"] = group["initial_lr"] * factor
 
@@ -109,7 +109,7 @@ class Recorder(Hook):
 
     def _note(self, runner: Runner, step: int) -> None:
         figures = {f"train/{name}": sum(values) / len(values) for name, values in self.losses.items()}
-        figures["train/lr"] = max(group["lr"] for group in runner.optim_wrapper.param_groups)
+        figures["train/lr"] = max(group["lr"] for group in runner.optim_wrapper.optimizer.param_groups)
         self.losses.clear()
         assert self.bar is not None
         self.bar.set_postfix(loss=f"{figures.get('train/loss', 0):.3f}")

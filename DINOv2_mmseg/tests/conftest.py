@@ -119,6 +119,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory, command_of: Callable[..., 
     ]
     still = ["lr=0", "ema=0", f"init={made.run('whole')}"]
     learn = ["steps=160", "val_period=160", "lr=0.005", "warmup_steps=10", "model.decode_head.dropout_ratio=0"]
+    learn += [
+        "model.backbone.arguments.patch_size=8",
+        "model.backbone.stem_widths=[8, 16]",
+        "model.decode_head.channels=32",
+    ]
     jobs: dict[str, dict[str, Any]] = {
         "whole": {"argv": command_of(dense, "whole", *same)},
         "cut": {"argv": command_of(dense, "cut", *same), "interrupt_at": 9},  # in the first half of a double step

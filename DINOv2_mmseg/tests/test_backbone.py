@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from DINOv2_mmseg import backbone
-from DINOv2_mmseg.backbone import ConvStem, DINOv2
+from DINOv2_mmseg.backbone import DINOv2
 
 V2, REGISTERS, V3 = "vit_small_patch14_dinov2", "vit_small_patch14_reg4_dinov2", "vit_small_patch16_dinov3"
 SMALL = {"embed_dim": 32, "depth": 2, "num_heads": 2, "img_size": 56}
@@ -179,12 +179,6 @@ def test_a_stem_gives_a_finer_map_first() -> None:
     assert small(stem_map=True).channels == [32, 32]  # a patch's one convolution has no finer map
 
 
-def test_a_stem_must_make_the_patch() -> None:
-    assert ConvStem((4, 6, 8), 32, 16)(picture(32, 48)).shape == (1, 32, 2, 3)
-    with pytest.raises(ValueError, match=r"stem_widths \[4, 6\] halve 3 times: no patch of 16 px"):
-        ConvStem((4, 6), 32, 16)
-
-
 # ------------------------------------------------------------------------------------------ weights
 
 
@@ -295,7 +289,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     [
         ({"name": "vit_tiny_dinov9"}, "timm has no such network; there are .*vit_small_patch14_dinov2"),
         ({"tune": "half"}, "expected full, lora, frozen"),
-        ({"stem": "wood"}, "patch or conv"),
+        ({"stem": "wood"}, "patch, conv, csp"),
         ({"out_indices": (0, 2)}, "has the blocks 0 to 1"),
         ({"out_indices": ()}, "has the blocks 0 to 1"),
     ],

@@ -10,7 +10,7 @@ from DINOv2_mmseg import optimizing
 
 from .tiny_segmenter import tiny_network
 
-SETTINGS = {"lr": 0.01, "backbone_lr": 0.1, "layer_decay": 0.5, "weight_decay": 0.05}
+SETTINGS = {"lr": 0.01, "backbone_lr": 0.1, "stem_lr": 0.3, "layer_decay": 0.5, "weight_decay": 0.05}
 
 
 def rates_of(network: torch.nn.Module, **settings: Any) -> dict[str, tuple[float, float]]:
@@ -33,6 +33,15 @@ def test_each_block_learns_slower_than_the_one_above_it() -> None:
     assert rates["backbone.vit.blocks.0.mlp.fc1.weight"][0] == pytest.approx(last * 0.5)
     for name in ("patch_embed.proj.last.weight", "pos_embed", "cls_token", "reg_token"):
         assert rates[f"backbone.vit.{name}"][0] == pytest.approx(last * 0.25)
+
+
+def test_a_stem_that_starts_from_weights_has_a_rate_of_its_own() -> None:
+    network, _ = tiny_network((*"ab",), 0, "model.backbone.stem=csp")
+    stem = {name: rate for name, (rate, _) in rates_of(network).items() if ".proj." in name and ".blocks." not in name}
+    new = stem.pop("backbone.vit.patch_embed.proj.last.weight"), stem.pop("backbone.vit.patch_embed.proj.last.bias")
+    assert new == pytest.approx((0.00025, 0.00025))
+    assert len(stem) > 20
+    assert set(stem.values()) == {0.01 * 0.1 * 0.25 * 0.3}
 
 
 def test_without_a_decay_of_layers_the_backbone_has_one_rate() -> None:

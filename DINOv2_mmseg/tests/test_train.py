@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from DINOv2_mmseg import folder, foreign, network, train
+from DINOv2_mmseg.optimizing import rate_factor
 from quadrat.predictor import read_card
 
 from .conftest import OTHER_LABELS, ROOT, Trained
@@ -86,6 +87,12 @@ def test_metrics_hold_a_row_a_step_and_figures_where_it_was_validated(trained: T
     for row in rows:
         parts = float(row["train/loss_ce"]) + float(row["train/loss_dice"])
         assert float(row["train/loss"]) == pytest.approx(parts, rel=1e-4)
+
+
+def test_the_rate_that_is_noted_is_the_one_that_was_learnt_at(trained: Trained) -> None:
+    rates = [float(row["train/lr"]) for row in rows_of(trained.run("whole"))]
+    assert rates == pytest.approx([0.001 * rate_factor(step, 8, 1) for step in range(8)], rel=1e-5)
+    assert {float(row["train/lr"]) for row in rows_of(trained.run("patient"))} == {0.0}
 
 
 def test_averaged_weights_are_what_is_kept(trained: Trained) -> None:

@@ -12,7 +12,7 @@ crop_px = 256
 augment = dict(scales=(0.7, 1.4), tilt_deg=20.0, colour=0.6)
 losses = dict(dice=0.0)
 class_weights = "none"
-steps = 400
+steps = 300
 warmup_steps = 50
 weight_decay = 0.1
 ema = 0.99
