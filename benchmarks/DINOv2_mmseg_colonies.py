@@ -70,7 +70,6 @@ def colonies() -> Sides:
     "colonies-components",
     measures="`instances.colonies` by connected components",
     peer="scikit-image over the whole map: `label`, `regionprops`, full-frame masks",
-    target=5.0,
     **_ON,
 )
 def colonies_components() -> Sides:
