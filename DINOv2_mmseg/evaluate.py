@@ -50,7 +50,7 @@ def main(
     work_px: int | None = None,
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
-    tidy: int = 0,
+    tidy: int | None = None,
 ) -> dict[str, Any]:
     """Measure weights.
 
@@ -76,7 +76,7 @@ def main(
         work_px: long side that the network sees of a photo.
         scales: of further looks at the photo, which are averaged.
         flip: look at the mirrored photo too.
-        tidy: specks and gaps of the map up to this many px wide are smoothed away.
+        tidy: patches smaller than this squared, in px, go to what surrounds them; 0: none; `None`: 4 cells.
 
     Returns:
         The figures of `measuring.Meter.to_dict`; ``weights``, ``note``, ``source``, ``settings``; ``skipped``: photos
@@ -197,7 +197,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--work-px", type=int, help="long side that the network sees (default: the weights' own)")
     add("--scales", type=float, nargs="+", default=(1.0,), help="looks at these sizes are averaged")
     add("--flip", action="store_true", help="look at the mirrored photo too; twice as slow")
-    add("--tidy", type=int, default=0, metavar="PX", help="smooth away specks and gaps up to this wide")
+    add("--tidy", type=int, metavar="PX", help="drop patches below PX squared (default: 4 cells; 0: none)")
     add("--json", action="store_true", help="print one JSON object as the last line")
     return parser.parse_args(argv)
 

@@ -22,6 +22,8 @@ Run = Callable[[NDArray[np.uint8]], Scores]
 """Scores float32 ``[N, C, h, w]`` (logits) of images uint8 ``[N, H, W, 3]`` of one size."""
 
 OVERLAP = 1 / 3
+TIDY_CELLS = 4.0
+"""Patches of a class smaller than a square of so many cells are mostly slivers between colony and ground."""
 _LEAST_WEIGHT = 1e-3  # so that the outermost cells of the photo, which one window sees, have one
 _MOST_WORK_PX = 8192
 
@@ -38,7 +40,8 @@ class Settings:
         flip: average with the mirrored photo.
         batch: windows that the network sees at a time.
         fixed: the network takes windows of this size only; smaller photos are padded up to it.
-        tidy_px: patches of a class smaller than this squared, in px of the photo, go to what surrounds them; 0: none.
+        tidy_px: patches of a class smaller than this squared, in px of the photo, go to what surrounds them; 0: none;
+            `None`: `TIDY_CELLS` of the network's cells.
     """
 
     work_px: int
@@ -48,7 +51,7 @@ class Settings:
     flip: bool = False
     batch: int = 1
     fixed: bool = False
-    tidy_px: int = 0
+    tidy_px: int | None = 0
 
     def __post_init__(self) -> None:
         if self.window_px % self.patch_px or self.window_px <= 0:
@@ -57,7 +60,7 @@ class Settings:
             raise ValueError(f"work_px is {self.work_px}: expected 0 (photos as they are) to {_MOST_WORK_PX}")
         if not self.scales or not all(0.1 <= scale <= 10 for scale in self.scales):
             raise ValueError(f"scales are {list(self.scales)}: expected one or more of 0.1 to 10")
-        if self.tidy_px < 0:
+        if self.tidy_px is not None and self.tidy_px < 0:
             raise ValueError(f"tidy_px is {self.tidy_px}: expected 0 or more")
 
 
@@ -76,8 +79,8 @@ def segment(run: Run, image_rgb: images.Rgb, labels: Sequence[str], settings: Se
     if len(settings.scales) > 1 or settings.flip:
         scores = np.log(_averaged(run, image_rgb, working, settings, scores, cell) + 1e-9)
     found = dense.label_map(scores, labels, (width, height), cell)
-    if settings.tidy_px:
-        found = tidied(found, settings.tidy_px)
+    if tidy_px := round(TIDY_CELLS * sum(cell) / 2) if settings.tidy_px is None else settings.tidy_px:
+        found = tidied(found, tidy_px)
     return Dense(found, softmax(scores), cell, working * settings.scales[0])
 
 

@@ -32,7 +32,7 @@ def load(
     window_px: int | None = None,
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
-    tidy_px: int = 0,
+    tidy_px: int | None = None,
     precision: str = "f32",
 ) -> SegmentationPredictor:
     """Load weights and warm them up.
@@ -50,7 +50,8 @@ def load(
         window_px: side of the windows; `None`: as the weights say.
         scales: factors of the working scale, whose results are averaged.
         flip: average with the mirrored photo.
-        tidy_px: patches of a class smaller than this squared go to what surrounds them; 0: none.
+        tidy_px: patches of a class smaller than this squared go to what surrounds them; 0: none;
+            `None`: 4 cells of the network (`inference.TIDY_CELLS`).
         precision: ``f32`` or ``bf16``.
 
     Raises:

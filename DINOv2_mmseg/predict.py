@@ -41,7 +41,7 @@ def main(
     work_px: int | None = None,
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
-    tidy: int = 0,
+    tidy: int | None = None,
     maps: bool = False,
     overlays: bool = True,
 ) -> dict[Path, str]:
@@ -62,7 +62,8 @@ def main(
         work_px: long side that the network sees of a photo; `None`: what the weights say.
         scales: of further looks at the photo, which are averaged; 1 is the plain one.
         flip: look at the mirrored photo too.
-        tidy: patches of a class that are smaller than this squared, in px, go to what surrounds them; 0: none.
+        tidy: patches of a class that are smaller than this squared, in px, go to what surrounds them; 0: none; `None`:
+            4 cells of the network.
         maps: write the class of every pixel too.
         overlays: draw the shapes, and the classes, over each photo.
 
@@ -168,7 +169,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--work-px", type=int, help="long side that the network sees (default: the weights' own)")
     parser.add_argument("--scales", type=float, nargs="+", default=(1.0,), help="looks at these sizes are averaged")
     parser.add_argument("--flip", action="store_true", help="look at the mirrored photo too; twice as slow")
-    parser.add_argument("--tidy", type=int, default=0, metavar="PX", help="drop patches smaller than PX squared")
+    parser.add_argument(
+        "--tidy", type=int, metavar="PX", help="drop patches below PX squared (default: 4 cells; 0: none)"
+    )
     parser.add_argument("--maps", action="store_true", help="write the class of every pixel too")
     parser.add_argument("--no-overlays", dest="overlays", action="store_false", help="only the files, no pictures")
     return parser.parse_args(argv)

@@ -51,13 +51,22 @@ def meant(trees: Iterable[ast.Module], key: ast.expr) -> list[str]:
     return []
 
 
+def where(trees: dict[str, ast.Module], file: str, key: ast.expr) -> tuple[list[ast.Module], ast.expr]:
+    """The files that may say what a key is, and its name there: its own and all others; of ``module.NAME`` that one."""
+    if isinstance(key, ast.Attribute):
+        imports = (node for node in ast.walk(trees[file]) if isinstance(node, ast.ImportFrom))
+        names = {alias.asname or alias.name: f"{node.module}.{alias.name}" for node in imports for alias in node.names}
+        return [trees[names[ast.unparse(key.value)].replace(".", "/") + ".py"]], ast.Name(key.attr)
+    imported = isinstance(key, ast.Name) and key.id.isupper()
+    return [trees[file], *(trees.values() if imported else ())], key
+
+
 def read_by_the_code() -> dict[str, set[str]]:
     trees = {str(path.relative_to(ROOT)): ast.parse(path.read_text("utf-8")) for path in sources()}
     found = defaultdict(set)
     for file, tree in trees.items():
         for key in asked(tree):
-            imported = isinstance(key, ast.Name) and key.id.isupper()
-            names = meant([tree], key) or (meant(trees.values(), key) if imported else [])
+            names = meant(*where(trees, file, key))
             assert names or file in NO_NAME_OF_THEIR_OWN, f"{file}: {ast.unparse(key)}"
             for name in names:
                 found[name].add(file)

@@ -140,7 +140,7 @@ def test_a_frozen_network_stays_as_in_inference() -> None:
 def gradients(network: DINOv2) -> tuple[dict[str, torch.Tensor], int]:
     """Of all that is trained, and how often the first block ran."""
     runs: list[int] = []
-    network.vit.blocks[0].register_forward_hook(lambda *_: runs.append(1))
+    network.vit.blocks[0].register_forward_pre_hook(lambda *_: runs.append(1))
     sum(one.square().mean() for one in network.train()(picture(28, 42, 2))).backward()
     return {name: p.grad for name, p in network.named_parameters() if p.grad is not None}, len(runs)
 

@@ -131,6 +131,16 @@ def test_nothing_in_a_checkpoint_is_run(theirs: SimpleNamespace, tmp_path: Path)
     assert not (tmp_path / "harm").exists()
 
 
+def test_a_checkpoint_cannot_reach_further_by_the_figures_it_names(theirs: SimpleNamespace) -> None:
+    class Reaching:
+        def __reduce__(self) -> Any:
+            return getattr, (foreign.__class__, "mro")
+
+    torch.save({**theirs.checkpoint, "extra": Reaching()}, theirs.path)
+    with pytest.raises(ValueError, match="cannot be opened as weights alone"):
+        foreign.load(theirs.path, theirs.config)
+
+
 def test_what_does_not_fit_is_named(theirs: SimpleNamespace, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="theirs.pth does not say which network.*SEGFORMER_CONFIG"):
         foreign.load(theirs.path, None)

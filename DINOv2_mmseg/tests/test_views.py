@@ -108,26 +108,23 @@ def test_classes_stay_with_what_they_are_of(
 
 
 @pytest.mark.parametrize("label_stride", [1, 2, 4])
-@pytest.mark.parametrize("scale", [0.4, 0.63, 1.0, 1.7])
+@pytest.mark.parametrize("scale", [0.41, 0.63, 1.03, 1.7])
 def test_classes_are_not_shifted(tmp_path: Path, scale: float, label_stride: int) -> None:
-    """The middles of the disc by colour and by class, in px of the view, agree on average over many places."""
-    rng, found = np.random.default_rng(0), []
-    for number in range(25):
-        x, y = (int(v) for v in rng.integers(50, 78, 2))
-        pair = write(tmp_path, f"c{number}", *scene((128, 128), (x, y), round(14 / scale) if scale > 1 else 20))
-        drawn = Views([pair], 64, 128, 0, 1, augment={**STILL, "scales": (scale, scale)}, label_stride=label_stride)
+    """The middles of a disc by colour and by class, in px of the view, agree on average over many places.
+
+    Of 2 x 2 pixels none is in the middle: at just such a scale the nearest one lies half a px beside it.
+    """
+    side, rng, found = round(64 / scale) + 12, np.random.default_rng(0), []
+    for number in range(20):
+        x, y = (side // 2 + int(v) for v in rng.integers(-5, 6, 2))
+        pair = write(tmp_path, f"c{number}", *scene((side, side), (x, y), round(side / 4)))
+        drawn = Views([pair], 64, side, 0, 1, augment={**STILL, "scales": (scale, scale)}, label_stride=label_stride)
         image, index = taken(drawn[0])
         weight = redness(image)
-        if min(weight[0].max(), weight[-1].max(), weight[:, 0].max(), weight[:, -1].max()) > 0 or weight.sum() < 50:
-            continue
-        if max(weight[0].max(), weight[-1].max(), weight[:, 0].max(), weight[:, -1].max()) > 0:
-            continue  # cut by the border
         middle = np.array([(weight.sum(axis=k) @ (np.arange(64) + 0.5)) / weight.sum() for k in (0, 1)])
         rows, columns = np.nonzero(index == 1)
-        said = np.array([(columns.mean() + 0.5) * label_stride, (rows.mean() + 0.5) * label_stride])
-        found.append(said - middle)
-    assert len(found) >= 5
-    assert np.abs(np.mean(found, axis=0)).max() < 0.12 * label_stride + 0.1
+        found.append(np.array([(columns.mean() + 0.5) * label_stride, (rows.mean() + 0.5) * label_stride]) - middle)
+    assert np.abs(np.mean(found, axis=0)).max() < 0.1 * label_stride
 
 
 def test_what_lies_beyond_the_photo_is_not_known(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Points, from the stem of the YOLO11n that ships with `coral_seg_yolo` (see ../rendered/small.py); else as small.py."""
+"""Points, from the stem of the YOLO11n that ships with `coral_seg_yolo` (../rendered/small.py); else as small.py."""
 
 _base_ = "small.py"
 
