@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 from torch import nn, optim
 from torch.utils.data import DataLoader, Sampler
 
-from DINOv2_mmseg import folder, network, optimizing, settings, weights
+from DINOv2_mmseg import batch_size, folder, network, optimizing, settings, weights
 from DINOv2_mmseg.recording import LAST, Rates, Recorder
 from DINOv2_mmseg.views import Pair, Views
 from quadrat import experiment
@@ -59,6 +59,9 @@ def fit(
     )
     _check_crop(spec)
     model.init_weights()
+    if config["batch_size"] < 1:
+        config["batch_size"] = batch_size.find(model, config, len(manifest.labels))
+        print(f"batch_size {config['batch_size']} fits")
     resume = resume and (run / "checkpoints" / LAST).is_file()  # a run may have been ended before its first
     if config["init"] and not resume:
         print(weights.start_from(model, str(config["init"]), manifest.labels))

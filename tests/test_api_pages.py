@@ -26,6 +26,7 @@ PARTS = {  # file -> the file on a page that it is a part of
     "coral_seg_yolo.class_scores": "coral_seg_yolo.model",
     "coral_seg_yolo.exclusive": "coral_seg_yolo.model",
     "coral_seg_yolo.parity": "coral_seg_yolo.export",
+    "DINOv2_mmseg.batch_size": "DINOv2_mmseg.train",
     "DINOv2_mmseg.curves": "DINOv2_mmseg.train",
     "DINOv2_mmseg.fitting": "DINOv2_mmseg.train",
     "DINOv2_mmseg.fold_report": "DINOv2_mmseg.kfold",

@@ -78,7 +78,9 @@ def test_several_windows_agree_with_the_whole_image() -> None:
     off, rim = np.abs(scores - whole).max(axis=0), seen_at_a_rim(size_wh, window_px)
     assert 0.1 < rim.mean() < 0.6
     assert off[~rim].max() < 1e-5
-    assert 1e-3 < off[rim].max() < 0.15 * np.ptp(whole)  # the rim counts little, not nothing
+    assert (
+        1e-3 < off[rim].max() < 0.05 * np.ptp(whole)
+    )  # the rim counts little (0.12 if it counted in full), not nothing
     cell = (STRIDE, STRIDE)
     one, other = (dense.label_map(each, LABELS, size_wh, cell).index for each in (scores, whole))
     assert (one == other).mean() > 0.98
