@@ -68,6 +68,7 @@ class DINOv2(nn.Module):
         super().__init__()
         if tune not in TUNE or stem not in STEMS:
             raise ValueError(f"tune {tune!r}, stem {stem!r}: expected {', '.join(TUNE)}, and {', '.join(STEMS)}")
+        self.stem = stem
         self.out_indices, self.tune, self.stem_map = list(out_indices), tune, stem_map and stem != "patch"
         self.vit = _transformer(name, pretrained, dict(arguments or {}))
         depth = len(self.vit.blocks)
@@ -82,6 +83,8 @@ class DINOv2(nn.Module):
             self.vit.requires_grad_(False)
         if tune == "lora":
             self.vit = _with_lora(self.vit, lora_rank)
+        if stem != "patch":  # it is no part of what was pretrained
+            self.vit.patch_embed.proj.requires_grad_(True)
 
     @property
     def patch_px(self) -> int:
@@ -113,6 +116,8 @@ class DINOv2(nn.Module):
         super().train(mode)
         if self.tune == "frozen":
             self.vit.eval()
+            if self.stem != "patch":
+                self.vit.patch_embed.proj.train(mode)
         return self
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dist import init_dist
 from mmengine.hooks import EMAHook
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
@@ -47,6 +48,10 @@ def fit(
     train, val = pairs_of(data, overfit, config["val_limit"])
     with_losses = model_of(config, manifest, train)
     MMLogger.get_current_instance().setLevel("ERROR")  # else it tells of every parameter
+    distributed = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    backend = "nccl" if device == "cuda" else "gloo"
+    if distributed:
+        init_dist("pytorch", backend=backend)  # before the network is built, which asks whether norms are shared
     experiment.seed_everything(seed, deterministic=deterministic)
     model = network.build(with_losses, len(manifest.labels))
     spec = network.Spec(
@@ -65,7 +70,6 @@ def fit(
     resume = resume and (run / "checkpoints" / LAST).is_file()  # a run may have been ended before its first
     if config["init"] and not resume:
         print(weights.start_from(model, str(config["init"]), manifest.labels))
-    distributed = int(os.environ.get("WORLD_SIZE", "1")) > 1
     main = int(os.environ.get("RANK", "0")) == 0
     recorder = Recorder(run, config, spec, card, val, stop, main)
     with warnings.catch_warnings():

@@ -111,7 +111,7 @@ def for_inference(model: Mapping[str, Any]) -> dict[str, Any]:
     plain = json.loads(json.dumps(model))
     if plain["backbone"]["type"] == "DINOv2":
         plain["backbone"] |= {"pretrained": "", "stem_weights": "", "checkpointing": False}
-    plain["decode_head"] |= {"loss_decode": {"type": "CrossEntropyLoss"}}
+    plain["decode_head"] |= {"loss_decode": {"type": "KnownCrossEntropyLoss"}}
     plain.pop("auxiliary_head", None)
     return plain
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine import dist
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from tqdm import tqdm
@@ -135,6 +136,9 @@ class Recorder(Hook):
         if self.config["patience"] and self.best:
             waited = (step - self.best[0][1]) // self.config["val_period"]
             runner.train_loop.stop_training = waited >= self.config["patience"]
+        said = [runner.train_loop.stop_training]
+        dist.broadcast_object_list(said)  # the first process alone knows the figures
+        runner.train_loop.stop_training = said[0]
 
     def _keep(self, model: torch.nn.Module, step: int, figures: Mapping[str, float]) -> None:
         weights = self.run / "weights"
