@@ -191,7 +191,7 @@ def read_label(path: Path) -> NDArray[np.uint8]:
             if picture.mode in ("P", "L"):
                 return np.array(picture, np.uint8)
             mode = picture.mode
-    except OSError as error:
+    except (OSError, ImportError) as error:  # ultralytics has Pillow ask for a HEIF reader where it knows no format
         raise ValueError(f"{path}: not a readable label picture ({error})") from error
     raise ValueError(f"{path} has the mode {mode}: expected a palette (P) or gray (L) PNG of class numbers")
 
