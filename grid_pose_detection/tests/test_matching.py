@@ -252,7 +252,7 @@ def test_bad_candidates_are_refused(xy, scores, kinds, says):
 @given(
     st.integers(0, 10**6),
     st.floats(0, 1),
-    st.floats(0, 1),
+    st.floats(0, 0.95) | st.just(1.0),  # near 1, the false ones are too many for any memory
     st.floats(0, 0.3),
     st.sampled_from([*LAYOUTS.values(), FIVE_BY_SEVEN, template.even_lattice("small", 3, 2)]),
 )
