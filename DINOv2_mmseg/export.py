@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 import tempfile
 import warnings
@@ -25,7 +24,7 @@ import numpy as np
 
 from DINOv2_mmseg import inference, runners
 from DINOv2_mmseg import weights as known_weights
-from quadrat import images
+from quadrat import files, images
 from quadrat.predictor import Card, card_path, read_card, write_card
 
 FORMATS = ("openvino", "onnx", "torchscript", "safetensors")
@@ -93,9 +92,9 @@ def main(
         made = _convert(model, spec, Path(temporary), card.name, format, half)
         found = _compare(model, spec, made, _windows(spec.window_px, photos))
         _check(found, made, folder)
-        target = _put(made, folder / made.name)
+        target = files.put_in_place(made, folder / made.name)
         if (beside := runners.spec_path(made)).is_file() and not target.is_dir():
-            _put(beside, runners.spec_path(target))
+            files.put_in_place(beside, runners.spec_path(target))
     write_card(target, card)
     return target, found
 
@@ -188,21 +187,8 @@ def _difference(wanted: np.ndarray, got: np.ndarray) -> Difference:
 def _check(found: dict[str, Difference], made: Path, folder: Path) -> None:
     worst = found["f32"].largest
     if not worst <= ALLOWED:  # true for NaN as well
-        failed = _put(made, folder / f"{made.name}.failed")
+        failed = files.put_in_place(made, folder / f"{made.name}.failed")
         raise RuntimeError(f"{made.name} differs from torch by {worst:.2g}, allowed {ALLOWED:g}; it lies in {failed}")
-
-
-def _put(made: Path, target: Path) -> Path:
-    """Move a file or folder to its name; what was there is gone only then."""
-    old = target.with_name(f".{target.name}.old")
-    if target.exists():
-        target.rename(old)
-    made.rename(target)
-    if old.is_dir():
-        shutil.rmtree(old)
-    else:
-        old.unlink(missing_ok=True)
-    return target
 
 
 def _say(found: dict[str, Difference]) -> str:

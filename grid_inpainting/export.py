@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from grid_inpainting import weights as known_weights
-from quadrat import images
+from quadrat import files, images
 from quadrat.predictor import Card, read_card, write_card
 
 FORMATS = ("torchscript", "openvino")
@@ -73,10 +72,10 @@ def main(
         worst = next(iter(differences.values()))["max"]
         allowed = ALLOWED["torchscript" if format == "torchscript" else "f32"]
         if not worst <= allowed:  # true for NaN as well
-            failed = _put(made, target.with_name(f"{target.name}.failed"))
+            failed = files.put_in_place(made, target.with_name(f"{target.name}.failed"))
             told = f"differs from torch by {worst:.2g}, allowed {allowed:g}"
             raise RuntimeError(f"{made.name} {told}; it lies in {failed}")
-        _put(made, target)
+        files.put_in_place(made, target)
     write_card(target, card)
     return target, differences
 
@@ -143,19 +142,6 @@ def _compare(painter: Any, made: Path, format: str, pictures: Sequence[Picture])
         every = np.concatenate(off)
         told[precision] = {"max": float(every.max()), "mean": float(every.mean())}
     return told
-
-
-def _put(made: Path, target: Path) -> Path:
-    """Move a file or folder to its name; what was there is gone only then."""
-    old = target.with_name(f".{target.name}.old")
-    if target.exists():
-        target.rename(old)
-    made.rename(target)
-    if old.is_dir():
-        shutil.rmtree(old)
-    else:
-        old.unlink(missing_ok=True)
-    return target
 
 
 def _say(differences: Mapping[str, Mapping[str, float]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -50,6 +51,19 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: object, *, indent: int | None = 1) -> None:
     """Write `value` as JSON; NaN and infinities are refused with a `ValueError`."""
     write_text(path, json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent) + "\n")
+
+
+def put_in_place(made: Path, target: Path) -> Path:
+    """Move a file or folder to its name on the same disk, and return that; what was there is gone only then."""
+    old = target.with_name(f".{target.name}.old")
+    if target.exists():
+        target.rename(old)
+    made.rename(target)
+    if old.is_dir():
+        shutil.rmtree(old)
+    else:
+        old.unlink(missing_ok=True)
+    return target
 
 
 def distinct_names(paths: Iterable[PurePath]) -> list[str]:
