@@ -157,10 +157,10 @@ def _samples(
 def _into_fiftyone(
     name: str, field: str, eval_key: str | None, overwrite: bool, measured: Iterator[Measured]
 ) -> dict[str, float] | None:
-    from data_engineering import review, segmentations
+    from data_engineering import evaluation, segmentations
 
     if eval_key:
-        review.check_key(name, eval_key, overwrite)
+        evaluation.check_key(name, eval_key, overwrite)
     samples = segmentations.attach(name, field, (_seen(one) for one in measured), overwrite=overwrite)
     return segmentations.evaluate(name, field, eval_key, samples) if eval_key and samples else None
 

@@ -26,7 +26,7 @@ from quadrat.predictor import read_card
 from quadrat.shapes import Annotations, Instance
 
 if TYPE_CHECKING:
-    from data_engineering.report import Report
+    from data_engineering.figures import Report
 
 Sample = tuple[Path, Callable[[tuple[int, int]], list[Instance]]]
 """A photo, and what gives its true colonies for the photo's width and height in px."""
@@ -67,7 +67,7 @@ def main(
         augment: merge four mirrored views (`coral_seg_yolo.augment`).
 
     Returns:
-        The figures of `data_engineering.report.Report`; ``weights``, ``settings``; ``skipped``: photos that could not
+        The figures of `data_engineering.figures.Report`; ``weights``, ``settings``; ``skipped``: photos that could not
         be measured, with the reason; with `eval_key` ``fiftyone``: its counts of right, wrong and missed colonies.
 
     Raises:
@@ -77,24 +77,24 @@ def main(
     path = model.find_weights(weights)
     if data is not None:
         _check_folder(path, data, split)
-    from data_engineering import report
+    from data_engineering import figures
 
     predictor = model.load(path, device, confidence, iou, tile, augmented=augment)
     labels = predictor.card.labels
     samples = _of_folder(data, split, labels) if data is not None else _of_dataset(str(fiftyone), labels)
-    figures, skipped = report.Report(labels), dict[str, str]()
-    measured = _measure(predictor, samples, figures, confidence, skipped)
+    counted, skipped = figures.Report(labels), dict[str, str]()
+    measured = _measure(predictor, samples, counted, confidence, skipped)
     counts = _into_fiftyone(str(fiftyone), field, eval_key, overwrite, measured, labels) if field else None
     for _ in measured:  # what FiftyOne has not drawn already
         pass
-    if not figures.photos:
+    if not counted.photos:
         raise ValueError(f"no photo could be measured: {dict(list(skipped.items())[:3])}")
     settings = {"confidence": confidence, "iou": iou, "tile_px": tile, "augment": augment}
-    result = {"weights": str(path), "settings": settings, **figures.to_dict(confidence), "skipped": skipped}
+    result = {"weights": str(path), "settings": settings, **counted.to_dict(confidence), "skipped": skipped}
     if counts is not None:
         result["fiftyone"] = counts
     if out is not None:
-        report.write(out, figures, result)
+        figures.write(out, counted, result)
     return result
 
 
@@ -185,13 +185,13 @@ def _into_fiftyone(
     measured: Iterator[tuple[Path, Annotations]],
     labels: tuple[str, ...],
 ) -> dict[str, int] | None:
-    from data_engineering import dataset, review
+    from data_engineering import dataset, evaluation
 
     if eval_key:
-        review.check_key(name, eval_key, overwrite)
+        evaluation.check_key(name, eval_key, overwrite)
     resolved = ((photo.resolve(), predicted) for photo, predicted in measured)  # a prepared folder has links
     photos = dataset.attach(name, field, resolved, overwrite=overwrite)
-    return review.evaluate(name, field, eval_key, photos, _to_level_of(labels)) if eval_key else None
+    return evaluation.evaluate(name, field, eval_key, photos, _to_level_of(labels)) if eval_key else None
 
 
 def _table(result: dict[str, Any]) -> str:

@@ -141,7 +141,7 @@ def test_what_is_no_prediction_is_refused(name, tmp_path):
 
 def test_fiftyone_counts_what_the_tally_counts(name, photos):
     """Found, found under a wrong name, found twice, missed: by FiftyOne's evaluation and by ours."""
-    from data_engineering import dataset, review, tally
+    from data_engineering import dataset, evaluation, tally
 
     found = {
         photos[0]: [colony(score=0.9), colony(score=0.4)],
@@ -149,7 +149,7 @@ def test_fiftyone_counts_what_the_tally_counts(name, photos):
         photos[2]: [colony(x=40, score=0.7)],
     }
     ids = dataset.attach(name, "yolo", [(photo, photo_of(*shapes)) for photo, shapes in found.items()])
-    assert review.evaluate(name, "yolo", "eval", ids) == {"tp": 1, "fp": 3, "fn": 2}
+    assert evaluation.evaluate(name, "yolo", "eval", ids) == {"tp": 1, "fp": 3, "fn": 2}
     count = tally.Tally(("Acropora", "Porites"))
     for shapes in found.values():
         count.add([colony(score=1.0)], shapes)
@@ -160,13 +160,13 @@ def test_fiftyone_counts_what_the_tally_counts(name, photos):
     assert sample.ground_truth.detections[0].eval == "fn"
     assert sample.yolo.detections[0].eval_id == sample.ground_truth.detections[0].id
     with pytest.raises(dataset.DatasetError, match="has an evaluation 'eval'"):
-        review.check_key(name, "eval", overwrite=False)
+        evaluation.check_key(name, "eval", overwrite=False)
     dataset.attach(name, "yolo", [(photos[0], photo_of(colony()))], overwrite=True)
     assert not dataset.load(name).has_evaluation("eval")
 
 
 def test_polylines_and_other_levels_are_compared_as_masks(name, photos):
-    from data_engineering import dataset, review, taxonomy
+    from data_engineering import dataset, evaluation, taxonomy
 
     fo = dataset.fo
     ring = [[(x / 64, y / 48) for x, y in ((7, 5), (27, 5), (27, 30), (7, 30))]]
@@ -180,7 +180,7 @@ def test_polylines_and_other_levels_are_compared_as_masks(name, photos):
     level = "coral"
     [label] = taxonomy.labels(level)
     dataset.attach(name, "yolo", [(photo, photo_of(colony(label))) for photo in photos[:2]], overwrite=True)
-    done = review.evaluate(name, "yolo", "eval", ids, lambda genus: taxonomy.to_level(genus, level))
+    done = evaluation.evaluate(name, "yolo", "eval", ids, lambda genus: taxonomy.to_level(genus, level))
     assert done == {"tp": 2, "fp": 0, "fn": 0}
     sample = dataset.load(name)[str(photos[0])]
     assert sample.eval_truth.detections[0].label == label
