@@ -10,16 +10,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from data_engineering import labels
+from data_engineering import drawn_fields, labels
 from data_engineering.labels import DatasetError, fo
 from data_engineering.match import MatchError, Photos
-from quadrat import cvat_labels
+from quadrat import cvat_labels, drawn
 from quadrat.formats import shapes_json
 from quadrat.images import list_photos
 from quadrat.shapes import Annotations, Instance
 
 GROUND_TRUTH = "ground_truth"
 """The field that holds what people drew, or what a renderer knows; its keypoints lie in ``ground_truth_keypoints``."""
+
+CVAT_LABELS = "cvat_labels"
+"""Key of ``dataset.info`` with the label definitions of the CVAT project that the dataset was pulled from."""
+
+UNFINISHED = "being taken over"
+"""Key of ``dataset.info`` that is there while a pull changes the dataset: what it is taking over."""
 
 Item = tuple[Path, Annotations]
 
@@ -42,7 +48,7 @@ def create(name: str, items: Iterable[Item], *, field: str = GROUND_TRUTH, overw
         fo.delete_dataset(name)
     dataset = fo.Dataset(name, persistent=True)
     dataset.add_samples([_sample(photo, annotations, field) for photo, annotations in items], progress=False)
-    _set_up_app(dataset, field)
+    set_up_app(dataset, field)
     return dataset
 
 
@@ -93,7 +99,7 @@ def attach(
         sample.save()
         filled.append(sample.id)
     dataset.info.pop(_unfinished(field), None)
-    _set_up_app(dataset, field)
+    set_up_app(dataset, field)
     return filled
 
 
@@ -152,47 +158,68 @@ def load(name: str) -> fo.Dataset:
     """Open a dataset.
 
     Raises:
-        DatasetError: there is none of this name; the message lists those that are.
+        DatasetError: there is none of this name; the message lists those that are. Or its last pull was cut short.
     """
     if not fo.dataset_exists(name):
         raise DatasetError(f"no FiftyOne dataset {name!r} (there are: {', '.join(fo.list_datasets()) or 'none'})")
-    return fo.load_dataset(name)
+    dataset = fo.load_dataset(name)
+    if UNFINISHED in dataset.info:
+        raise DatasetError(
+            f"dataset {name!r} was being brought up to date when that was cut short ({dataset.info[UNFINISHED]}), "
+            "so that it is half old and half new: run create_fiftyone_dataset again"
+        )
+    return dataset
 
 
 def iter_annotations(
-    name: str, field: str = GROUND_TRUTH, to_label: Callable[[str], str] | None = None
+    name: str,
+    field: str = GROUND_TRUTH,
+    to_label: Callable[[str], str] | None = None,
+    view: str | None = None,
 ) -> Iterator[Item]:
-    """Read a dataset's photos and shapes, instances first.
+    """Read a dataset's photos and shapes, see `quadrat.drawn.to_shapes`.
 
-    Detections with a mask, closed polylines and, where there is neither, boxes become instances; keypoints are read
-    from ``<field>_keypoints`` or from `field` itself. ``meta["tags"]`` holds the sample's tags.
+    `field` may be a family (`data_engineering.drawn_fields`) or a field of predictions. ``meta["tags"]`` holds the
+    sample's tags, ``meta["facts"]`` its own fields of numbers and text.
 
     Args:
         name: of the dataset.
         field: of the labels.
         to_label: what an instance's label is called, for example at another taxonomy level.
+        view: only the photos and shapes of this saved view.
 
     Yields:
         The photo's path and its shapes.
 
     Raises:
-        DatasetError: no such dataset, or it has neither `field` nor its keypoints.
+        DatasetError: no such dataset or view, or it has no such field.
     """
     dataset = load(name)
-    fields = [f for f in (field, _keypoints_field(field)) if dataset.has_field(f)]
-    if not fields:
-        there = ", ".join(dataset.get_field_schema(embedded_doc_type=fo.Label)) or "none"
-        raise DatasetError(f"dataset {name!r} has no field {field!r} (label fields: {there})")
-    point_names = {f: _point_names(dataset, f) for f in fields}
-    for sample in dataset.iter_samples():
-        size_wh = size_of(sample)
-        shapes = [shape for f in fields for shape in labels.read(sample[f], size_wh, point_names[f])]
+    samples = dataset if view is None else saved_view(dataset, view)
+    sublabels = drawn.sublabels_of(dataset.info.get(CVAT_LABELS, ()))
+    for photo in drawn_fields.iter_drawn(samples, field):
+        known = drawn.to_annotations(photo, sublabels)
+        shapes = known.shapes
         if to_label:
-            shapes = [replace(s, label=to_label(s.label)) if isinstance(s, Instance) else s for s in shapes]
+            shapes = tuple(replace(s, label=to_label(s.label)) if isinstance(s, Instance) else s for s in shapes)
+        facts = dict(photo.facts)
+        assert photo.path is not None
         yield (
-            Path(sample.filepath),
-            Annotations(Path(sample.filepath).name, size_wh, tuple(shapes), {"tags": list(sample.tags)}),
+            photo.path,
+            Annotations(photo.path.name, photo.size_wh, shapes, {"tags": facts.pop("tags"), "facts": facts}),
         )
+
+
+def saved_view(dataset: fo.Dataset, name: str) -> fo.DatasetView:
+    """A view that was saved in a dataset.
+
+    Raises:
+        DatasetError: there is none of this name; the message lists those that are.
+    """
+    if not dataset.has_saved_view(name):
+        known = ", ".join(dataset.list_saved_views()) or "none"
+        raise DatasetError(f"dataset {dataset.name!r} has no saved view {name!r} (there are: {known})")
+    return dataset.load_saved_view(name)
 
 
 # ---------------------------------------------------------------------------------------------- writing
@@ -222,28 +249,27 @@ def _keypoints_field(field: str) -> str:
     return f"{field}_keypoints"
 
 
-def _set_up_app(dataset: fo.Dataset, field: str) -> None:
-    """Tell the app the labels' colours and the points' names; four corners are joined by lines."""
+def set_up_app(dataset: fo.Dataset, field: str) -> None:
+    """Tell the app the labels' colours and, if it does not know, the points' names; corners are joined by lines."""
     dataset.app_config.color_scheme = fo.ColorScheme(color_by="value", fields=_label_colours(dataset))
     keypoints = _keypoints_field(field)
     names = _point_names(dataset, keypoints) if dataset.has_field(keypoints) else []
-    if names:
+    if names and keypoints not in dataset.skeletons:
         edges = [[*range(len(names)), 0]] if len(names) == 4 else []
         dataset.skeletons[keypoints] = fo.KeypointSkeleton(labels=names, edges=edges)
     dataset.save()
 
 
 def _label_colours(dataset: fo.Dataset) -> list[dict[str, Any]]:
-    """The colours that labels have in overlays and in CVAT, for each field of instances."""
+    """The colours that labels have in CVAT, or else in overlays, for each field of shapes."""
+    given = {str(label["name"]): label.get("color") for label in dataset.info.get(CVAT_LABELS, ())}
     schemes = []
-    for path in dataset.get_field_schema(embedded_doc_type=fo.Detections):
-        there = dataset.distinct(f"{path}.detections.label")
-        colours = [{"value": label, "color": cvat_labels.colour(label)} for label in there]
-        schemes.append({"path": path, "colorByAttribute": "label", "valueColors": colours})
+    for kind, inner in drawn_fields.FAMILY.values():
+        for path in dataset.get_field_schema(embedded_doc_type=kind):
+            there = dataset.distinct(f"{path}.{inner}.label")
+            colours = [{"value": label, "color": given.get(label) or cvat_labels.colour(label)} for label in there]
+            schemes.append({"path": path, "colorByAttribute": "label", "valueColors": colours})
     return schemes
-
-
-# ---------------------------------------------------------------------------------------------- reading
 
 
 def _point_names(dataset: fo.Dataset, field: str) -> list[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from data_engineering import dataset, labels
+from data_engineering import dataset, drawn_fields, labels
 from data_engineering.dataset import GROUND_TRUTH
 from data_engineering.labels import DatasetError, fo
+from quadrat import drawn
 from quadrat.shapes import Instance
 
 MATCH_IOU = 0.5
@@ -70,9 +71,10 @@ def _comparable(whole: fo.Dataset, view: fo.DatasetView, copy: str, to_label: Ca
             return GROUND_TRUTH
     if whole.has_field(copy):
         whole.delete_sample_field(copy)
+    fields = drawn_fields.there(whole, GROUND_TRUTH)
     for sample in view.iter_samples(autosave=True):
-        size_wh = dataset.size_of(sample)
-        shapes = labels.read(sample[GROUND_TRUTH], size_wh, [])
-        drawn = [replace(one, label=to_label(one.label)) for one in shapes if isinstance(one, Instance)]
-        sample[copy] = labels.detections(drawn, size_wh)
+        photo = drawn_fields.read_sample(sample, fields)
+        shapes = drawn.to_shapes(photo.drawn, photo.size_wh)
+        drawn_ones = [replace(one, label=to_label(one.label)) for one in shapes if isinstance(one, Instance)]
+        sample[copy] = labels.detections(drawn_ones, photo.size_wh)
     return copy

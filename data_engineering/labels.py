@@ -1,16 +1,15 @@
-"""Shapes as FiftyOne's labels and back, and FiftyOne with the project's own database.
+"""Shapes of networks as FiftyOne's labels, and FiftyOne with the project's own database.
 
-Instances are detections with their mask on the box, keypoints are keypoints with their names; what people drew in CVAT
-may be polylines as well, and is read as instances too. The database belongs to the project (``.cache`` beside it),
-unless ``FIFTYONE_DATABASE_DIR`` or ``FIFTYONE_DATABASE_URI`` name another.
+Instances are detections with their mask on the box, keypoints are keypoints with their names;
+`data_engineering.drawn_fields` reads both, and what people drew. The database belongs to the project (``.cache`` beside
+it), unless ``FIFTYONE_DATABASE_DIR`` or ``FIFTYONE_DATABASE_URI`` name another.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,8 +19,7 @@ os.environ.setdefault("FIFTYONE_DATABASE_DIR", str(Path(__file__).resolve().pare
 
 import fiftyone as fo
 
-from quadrat import masks
-from quadrat.shapes import HIDDEN, OCCLUDED, VISIBLE, Instance, Keypoints
+from quadrat.shapes import HIDDEN, OCCLUDED, Instance, Keypoints
 
 
 class DatasetError(ValueError):
@@ -61,72 +59,4 @@ def _keypoint(shape: Keypoints, size_wh: tuple[int, int]) -> fo.Keypoint:
         names=list(shape.names),
         occluded=[bool(value == OCCLUDED) for value in seen],
         score=float(shape.score),
-    )
-
-
-def read(label: Any, size_wh: tuple[int, int], names: list[str]) -> list[Instance | Keypoints]:
-    """The shapes of one field of one sample.
-
-    Args:
-        label: what the field holds; `None` is no shape.
-        size_wh: of the photo in px.
-        names: of points, where keypoints do not name their own.
-
-    Raises:
-        DatasetError: labels of another kind than detections, polylines and keypoints.
-    """
-    if label is None:
-        return []
-    if isinstance(label, fo.Detections):
-        found: Iterable[Instance | Keypoints | None] = (_read_detection(d, size_wh) for d in label.detections)
-    elif isinstance(label, fo.Polylines):
-        found = (_read_polyline(p, size_wh) for p in label.polylines)
-    elif isinstance(label, fo.Keypoints):
-        found = (_read_keypoint(k, size_wh, names) for k in label.keypoints)
-    else:
-        raise DatasetError(f"labels of kind {type(label).__name__}: expected Detections, Polylines or Keypoints")
-    return [shape for shape in found if shape is not None]
-
-
-def _read_detection(detection: fo.Detection, size_wh: tuple[int, int]) -> Instance | None:
-    width, height = size_wh
-    x, y, w, h = detection.bounding_box
-    mask = detection.get_mask() if detection.has_mask else None
-    score = 1.0 if detection.confidence is None else float(detection.confidence)
-    facts = {
-        key.removeprefix("attribute_"): str(value)
-        for key, value in detection.iter_fields()
-        if key.startswith("attribute_")
-    }
-    if mask is None:
-        ring = np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]]) * size_wh
-        return masks.instance_from_rings(detection.label, [ring], size_wh, score, facts)
-    origin = round(x * width), round(y * height)
-    instance = masks.instance_from_mask(detection.label, np.asarray(mask).astype(bool), origin, score, facts)
-    return None if instance is None else masks.clip(instance, size_wh)
-
-
-def _read_polyline(polyline: fo.Polyline, size_wh: tuple[int, int]) -> Instance | None:
-    """A closed or filled polyline; its further rings are holes or parts by the even-odd rule."""
-    if not (polyline.closed or polyline.filled):
-        return None
-    rings = [np.asarray(points, np.float64).reshape(-1, 2) * size_wh for points in polyline.points]
-    score = 1.0 if polyline.confidence is None else float(polyline.confidence)
-    return masks.instance_from_rings(polyline.label, rings, size_wh, score)
-
-
-def _read_keypoint(keypoint: fo.Keypoint, size_wh: tuple[int, int], names: list[str]) -> Keypoints:
-    xy = np.asarray(keypoint.points, np.float64) * size_wh
-    hidden = ~np.isfinite(xy).all(1)
-    own = keypoint.get_field("names") if keypoint.has_field("names") else None
-    occluded = keypoint.get_field("occluded") if keypoint.has_field("occluded") else None
-    seen = np.where(hidden, HIDDEN, np.where(np.array(occluded or [False] * len(xy)), OCCLUDED, VISIBLE))
-    score = keypoint.get_field("score") if keypoint.has_field("score") else None
-    return Keypoints(
-        keypoint.label,
-        tuple(own or names or [str(i + 1) for i in range(len(xy))]),
-        np.where(hidden[:, None], 0.0, xy),
-        seen.astype(np.uint8),
-        None if keypoint.confidence is None else np.asarray(keypoint.confidence, np.float64),
-        1.0 if score is None else float(score),
     )

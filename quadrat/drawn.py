@@ -240,8 +240,9 @@ def _keypoints(one: Drawn, order: Sequence[str]) -> Keypoints:
         HIDDEN if p is None or p.outside else OCCLUDED if p.occluded or one.occluded else VISIBLE for p in there
     ]
     xy = np.array([(0.0, 0.0) if p is None else tuple(p.xy_px[0]) for p in there])
+    scores = np.array([0.0 if p is None else p.score for p in there])
     attributes = {name: value for name, value in one.attributes.items() if name != CONFIDENCE}
-    return Keypoints(one.label, tuple(names), xy, np.array(visibility, np.uint8), None, one.confidence, attributes)
+    return Keypoints(one.label, tuple(names), xy, np.array(visibility, np.uint8), scores, one.confidence, attributes)
 
 
 def natural(name: str) -> tuple[int, str]:
@@ -310,8 +311,17 @@ def _from_outlines(shape: Instance, group: int, source: str) -> list[Drawn]:
 
 def _from_keypoints(shape: Keypoints, source: str) -> list[Drawn]:
     assert shape.visibility is not None
+    assert shape.scores is not None
     elements = tuple(
-        Drawn("points", name, xy[None], outside=bool(seen == HIDDEN), occluded=bool(seen == OCCLUDED), source=source)
-        for name, xy, seen in zip(shape.names, shape.xy_px, shape.visibility, strict=True)
+        Drawn(
+            "points",
+            name,
+            xy[None],
+            outside=bool(seen == HIDDEN),
+            occluded=bool(seen == OCCLUDED),
+            source=source,
+            score=float(score),
+        )
+        for name, xy, seen, score in zip(shape.names, shape.xy_px, shape.visibility, shape.scores, strict=True)
     )
     return [Drawn(kind="skeleton", elements=elements, **_common(shape, source))]

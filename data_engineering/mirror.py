@@ -1,0 +1,304 @@
+"""A FiftyOne dataset kept equal to what was drawn elsewhere: CVAT tasks or files. What people did in the app stays.
+
+The photos of one source (a task, a file) are taken over together. A note in ``dataset.info`` says which sources are in,
+and which one is being taken over, so that the next run mends what was interrupted at any moment, and until then nobody
+reads what is half of one and half of the other. A new dataset is called ``NAME (unfinished)`` until it is whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from data_engineering import dataset as datasets
+from data_engineering import drawn_fields, file_names
+from data_engineering.dataset import CVAT_LABELS, GROUND_TRUTH, UNFINISHED
+from data_engineering.formats.collection import Collection
+from data_engineering.labels import fo
+from quadrat import cvat_labels, drawn
+from quadrat.drawn import DrawnPhoto, Labels
+
+SOURCES = "sources"
+"""Key of ``dataset.info``: source -> stamp of what was taken over."""
+
+_AT_ONCE = 200
+_SPLITS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
+_FACTS: Mapping[str, tuple[type[fo.Field], type[fo.Field] | None]] = {
+    "pulled_from": (fo.StringField, None),
+    "photo_name": (fo.StringField, None),
+    "cvat_project_name": (fo.StringField, None),
+    "cvat_project_id": (fo.IntField, None),
+    "cvat_task_id": (fo.IntField, None),
+    "cvat_task_name": (fo.StringField, None),
+    "cvat_job_id": (fo.IntField, None),
+    "cvat_subset": (fo.StringField, None),
+    "cvat_frame": (fo.IntField, None),
+    "area": (fo.StringField, None),
+    "year": (fo.IntField, None),
+    "quadrat_id": (fo.StringField, None),
+    "annotators": (fo.ListField, fo.StringField),
+    "problems": (fo.ListField, fo.StringField),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is taken over in one go.
+
+    Attributes:
+        key: names it, the same each time: ``task 12``, ``file reef.zip``.
+        stamp: changes when it changes.
+        read: gives its photos.
+    """
+
+    key: str
+    stamp: str
+    read: Callable[[], Collection]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a dataset mirrors its sources.
+
+    Attributes:
+        field: name of the field family that gets the shapes.
+        pattern: of file names, see `file_names.parse`.
+        tag_subsets: photos in a CVAT subset train, validation or test get the tag of that split.
+    """
+
+    field: str = GROUND_TRUTH
+    pattern: str = file_names.PATTERN
+    tag_subsets: bool = False
+
+
+@dataclass
+class Changes:
+    """What a run changed.
+
+    Attributes:
+        dataset: its name.
+        sources: keys of those that were taken over.
+        unchanged: keys of those that were as the dataset has them.
+        removed_sources: keys of those that are no more; their photos went too.
+        added: number of photos that are new.
+        updated: number of photos that were there and got their shapes anew.
+        removed: number of photos that are in no source any more.
+        problems: a sentence for everything that could not be kept as it was.
+    """
+
+    dataset: str
+    sources: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    removed_sources: list[str] = field(default_factory=list)
+    added: int = 0
+    updated: int = 0
+    removed: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def stamps_of(name: str) -> dict[str, str]:
+    """Source -> stamp of what a dataset has, one that was interrupted included; empty if there is none."""
+    dataset = _find(name)
+    return dict(dataset.info.get(SOURCES, {})) if dataset is not None else {}
+
+
+def mirror(
+    name: str,
+    sources: Iterable[Source],
+    settings: Settings | None = None,
+    *,
+    gone: Iterable[str] = (),
+    again: bool = False,
+) -> Changes:
+    """Bring a dataset up to date with sources; others that it has stay as they are.
+
+    Args:
+        name: of the dataset; made where it is not there.
+        sources: to take over; those whose stamp the dataset has are left alone.
+        settings: how.
+        gone: keys of sources that are no more.
+        again: take over those too that the dataset has as they are.
+
+    Raises:
+        DatasetError: the dataset has a field of another kind.
+        FormatError: a source cannot be read; what was taken over before it stays.
+    """
+    settings = settings or Settings()
+    dataset = _find(name)
+    if dataset is None:
+        dataset = fo.Dataset(_unfinished(name), persistent=True)
+    changes = Changes(name)
+    for source in sources:
+        if not again and dataset.info.get(SOURCES, {}).get(source.key) == source.stamp:
+            changes.unchanged.append(source.key)
+            continue
+        with _noted(dataset, source):
+            _take_over(dataset, source, settings, changes)
+        changes.sources.append(source.key)
+    _remove_sources(dataset, gone, changes)
+    if changes.sources or changes.removed_sources:
+        datasets.set_up_app(dataset, settings.field)
+    if dataset.name != name:
+        dataset.name = name
+    return changes
+
+
+def _unfinished(name: str) -> str:
+    return f"{name} (unfinished)"
+
+
+def _find(name: str) -> fo.Dataset | None:
+    return next((fo.load_dataset(n) for n in (name, _unfinished(name)) if fo.dataset_exists(n)), None)
+
+
+@contextmanager
+def _noted(dataset: fo.Dataset, source: Source) -> Iterator[None]:
+    """Keep the note that a source is being taken over; it stays where that fails."""
+    dataset.info[UNFINISHED] = source.key
+    dataset.save()
+    yield
+    dataset.info[SOURCES] = {**dataset.info.get(SOURCES, {}), source.key: source.stamp}
+    del dataset.info[UNFINISHED]
+    dataset.save()
+
+
+def _take_over(dataset: fo.Dataset, source: Source, settings: Settings, changes: Changes) -> None:
+    collection = source.read()
+    _declare(dataset, settings.field, collection.labels)
+    sublabels = drawn.sublabels_of(dataset.info[CVAT_LABELS])
+    before = _samples_of(dataset, source.key)
+    unseen = set(before.values())
+    for photos in _chunks(collection.photos, _AT_ONCE):
+        usable = []
+        for photo in photos:
+            changes.problems += photo.problems
+            if photo.path is not None:
+                usable.append(photo)
+        ids = _ids(dataset, usable, source.key, before, settings, changes)
+        unseen -= set(ids)
+        _fill(dataset, dict(zip(ids, usable, strict=True)), settings.field, sublabels)
+    dataset.delete_samples(list(unseen))
+    changes.removed += len(unseen)
+
+
+def _declare(dataset: fo.Dataset, name: str, labels: Labels) -> None:
+    """Make the fields, and join the label definitions with those of the sources before."""
+    known = {str(label["name"]): dict(label) for label in (*dataset.info.get(CVAT_LABELS, ()), *labels)}
+    dataset.info[CVAT_LABELS] = list(known.values())
+    drawn_fields.declare(dataset, name, list(known.values()))
+    for fact, (kind, inner) in _FACTS.items():
+        dataset.add_sample_field(fact, kind, subfield=inner)
+    classes = [label for label, one in known.items() if one.get("type") != "skeleton"]
+    if classes:
+        dataset.classes = {**dataset.classes, name: classes}
+        dataset.default_classes = classes
+    skeletons = [label for label in known.values() if label.get("sublabels")]
+    if len(skeletons) == 1:  # FiftyOne has room for one in a field; points carry their names in any case
+        found = _skeleton(skeletons[0])
+        dataset.skeletons = {**dataset.skeletons, f"{name}_keypoints": found}
+    dataset.save()
+
+
+def _skeleton(label: Mapping[str, Any]) -> fo.KeypointSkeleton:
+    names = [str(point["name"]) for point in label["sublabels"]]
+    try:
+        edges = [list(edge) for edge in cvat_labels.read_skeleton(dict(label)).edges]
+    except ValueError:  # a picture that CVAT's label constructor did not make
+        edges = []
+    if not edges and len(names) == 4:
+        edges = [[0, 1, 2, 3, 0]]
+    return fo.KeypointSkeleton(labels=names, edges=edges)
+
+
+_Key = tuple[int | None, str, int | None]
+
+
+def _samples_of(dataset: fo.Dataset, source: str) -> dict[_Key, str]:
+    view = dataset.match(fo.ViewField("pulled_from") == source)
+    ids, *parts = view.values(["id", "cvat_task_id", "photo_name", "cvat_frame"])
+    return dict(zip(zip(*parts, strict=True), ids, strict=True))
+
+
+def _key(photo: DrawnPhoto) -> _Key:
+    return photo.facts.get("cvat_task_id"), photo.name, photo.facts.get("cvat_frame")
+
+
+def _ids(
+    dataset: fo.Dataset,
+    photos: Sequence[DrawnPhoto],
+    source: str,
+    before: dict[_Key, str],
+    settings: Settings,
+    changes: Changes,
+) -> list[str]:
+    """The samples of photos, in order; made where they are not there, else brought up to date."""
+    facts = [_facts(photo, source, settings) for photo in photos]
+    new = [number for number, photo in enumerate(photos) if _key(photo) not in before]
+    made = dataset.add_samples(
+        [_sample(photos[n], facts[n], settings) for n in new],
+        dynamic=False,
+        expand_schema=False,
+        validate=False,
+        progress=False,
+    )
+    before |= {_key(photos[n]): sample_id for n, sample_id in zip(new, made, strict=True)}
+    old = {before[_key(photo)]: facts[n] for n, photo in enumerate(photos) if n not in set(new)}
+    for fact in _FACTS if old else ():
+        values = {sample_id: known.get(fact) for sample_id, known in old.items()}
+        dataset.set_values(fact, values, key_field="id", validate=False, progress=False)
+    changes.added += len(new)
+    changes.updated += len(old)
+    return [before[_key(photo)] for photo in photos]
+
+
+def _facts(photo: DrawnPhoto, source: str, settings: Settings) -> dict[str, Any]:
+    known = {name: value for name, value in photo.facts.items() if name in _FACTS and value not in (None, "")}
+    own = {"pulled_from": source, "photo_name": photo.name}
+    problems = {"problems": list(photo.problems)} if photo.problems else {}
+    return {**file_names.parse(photo.name, settings.pattern), **known, **own, **problems}
+
+
+def _sample(photo: DrawnPhoto, facts: Mapping[str, Any], settings: Settings) -> fo.Sample:
+    assert photo.path is not None
+    width, height = photo.size_wh
+    split = _SPLITS.get(str(facts.get("cvat_subset", "")).lower()) if settings.tag_subsets else None
+    return fo.Sample(
+        filepath=str(photo.path.resolve()),
+        metadata=fo.ImageMetadata(width=width, height=height, num_channels=3),
+        tags=[split] if split else [],
+        **facts,
+    )
+
+
+def _fill(
+    dataset: fo.Dataset, photos: Mapping[str, DrawnPhoto], name: str, sublabels: Mapping[str, Sequence[str]]
+) -> None:
+    documents = {key: drawn_fields.to_documents(photo, name, sublabels) for key, photo in photos.items()}
+    for path in (f"{name}{suffix}" for suffix in drawn_fields.FAMILY):
+        values = {key: found[path] for key, found in documents.items()}
+        dataset.set_values(path, values, key_field="id", validate=False, progress=False)
+
+
+def _remove_sources(dataset: fo.Dataset, gone: Iterable[str], changes: Changes) -> None:
+    for key in gone:
+        if key not in dataset.info.get(SOURCES, {}):
+            continue
+        unseen = list(_samples_of(dataset, key).values())
+        dataset.delete_samples(unseen)
+        dataset.info[SOURCES] = {k: stamp for k, stamp in dataset.info[SOURCES].items() if k != key}
+        dataset.save()
+        changes.removed += len(unseen)
+        changes.removed_sources.append(key)
+
+
+def _chunks(photos: Iterable[DrawnPhoto], size: int) -> Iterator[list[DrawnPhoto]]:
+    chunk: list[DrawnPhoto] = []
+    for photo in photos:
+        chunk.append(photo)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

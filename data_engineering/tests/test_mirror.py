@@ -1,0 +1,205 @@
+"""Datasets that mirror sources, on a real FiftyOne: what was drawn comes back exactly, and what people did stays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quadrat import images
+from quadrat.drawn import Drawn, DrawnPhoto
+from quadrat.shapes import Annotations
+
+pytest.importorskip("fiftyone")
+
+from data_engineering import dataset, drawn_fields, mirror
+from data_engineering.formats.collection import Collection, FormatError
+from data_engineering.labels import DatasetError, fo
+from data_engineering.mirror import Settings, Source
+
+SIZE = (64, 48)
+LABELS = [
+    {
+        "name": "Porites",
+        "color": "#123456",
+        "type": "any",
+        "attributes": [{"name": "confidence", "input_type": "number"}, {"name": "health", "input_type": "select"}],
+    },
+    {
+        "name": "quadrat_corner",
+        "type": "skeleton",
+        "attributes": [],
+        "sublabels": [{"name": name, "type": "points", "attributes": []} for name in "1234"],
+        "svg": "",
+    },
+]
+RING = np.array([[3.25, 4.5], [30.125, 5.0], [28.0, 40.75], [4.0, 33.3]])
+
+
+@pytest.fixture
+def name(request):
+    name = f"test-mirror-{request.node.name}"[:80]
+    yield name
+    for each in (name, f"{name} (unfinished)"):
+        if fo.dataset_exists(each):
+            fo.delete_dataset(each)
+
+
+def element(name: str, x: float, y: float, **more) -> Drawn:
+    return Drawn("points", name, np.array([[x, y]]), **more)
+
+
+def everything() -> tuple[Drawn, ...]:
+    """One of each kind that CVAT has, with all that it may carry."""
+    mask = np.zeros((5, 7), bool)
+    mask[1:4, 2:6] = mask[0, 0] = True
+    points = (element("2", 40, 5.5), element("1", 5, 5), element("3", 40, 30, occluded=True))
+    return (
+        Drawn("polygon", "Porites", RING, attributes={"confidence": "80", "health": "dead"}, group=3, id=11),
+        Drawn("polygon", "Porites", RING / 2, occluded=True, source="auto", score=0.25, z_order=-2, id=12),
+        Drawn("polyline", "Porites", RING[:2], source="file"),
+        Drawn("ellipse", "Porites", np.array([[30, 20], [40, 15.5]]), rotation=33.5),
+        Drawn("rectangle", "Porites", np.array([[1.5, 2], [20, 30.25]]), rotation=300.0),
+        Drawn("cuboid", "Porites", np.arange(16.0).reshape(8, 2)),
+        Drawn("rectangle", "Porites", np.array([[1.5, 2], [20, 30.25]]), attributes={"health": "alive"}),
+        Drawn("mask", "Porites", np.array([[10, 20], [17, 25]], float), mask, group=2),
+        Drawn("skeleton", "quadrat_corner", elements=(*points, element("4", 6, 31, outside=True)), id=13),
+        Drawn("skeleton", "quadrat_corner", elements=points, occluded=True, attributes={"confidence": "7"}),
+        Drawn("points", "Porites", RING[:3], id=14),
+        Drawn("tag", "Porites", attributes={"health": "alive"}, source="auto", id=15),
+    )
+
+
+def facts_of(one: Drawn) -> tuple:
+    mask = None if one.mask is None else (one.mask.shape, one.mask.tobytes())
+    elements = tuple(sorted(((e.label, *facts_of(e)[2:]) for e in one.elements), key=lambda fact: fact[0]))
+    xy = tuple(map(tuple, np.round(one.xy_px, 6)))
+    more = (tuple(sorted(one.attributes.items())), one.group, one.occluded, one.outside, one.source)
+    return one.kind, one.label, xy, mask, elements, *more, round(one.score, 6), one.z_order, one.rotation, one.id
+
+
+@pytest.fixture
+def photos(tmp_path) -> list[DrawnPhoto]:
+    made = []
+    for number in range(3):
+        path = tmp_path / f"reef_{2020 + number}_q1.jpg"
+        images.write(path, np.full((48, 64, 3), 60 * number, np.uint8))
+        facts = {"cvat_task_id": 7, "cvat_frame": number, "cvat_subset": "Train", "cvat_task_name": "a task"}
+        made.append(DrawnPhoto(path.name, SIZE, everything()[number:], path, facts))
+    return made
+
+
+def source(photos, key: str = "task 7", stamp: str = "1", labels=LABELS) -> Source:
+    return Source(key, stamp, lambda: Collection(iter(photos), labels))
+
+
+def read(name: str) -> dict[str, DrawnPhoto]:
+    return {photo.name: photo for photo in drawn_fields.iter_drawn(dataset.load(name), "ground_truth")}
+
+
+def test_all_that_was_drawn_comes_back_exactly(name, photos):
+    changes = mirror.mirror(name, [source(photos)])
+    assert (changes.added, changes.updated, changes.removed, changes.problems) == (3, 0, 0, [])
+    back = read(name)
+    for photo in photos:
+        assert sorted(map(facts_of, back[photo.name].drawn)) == sorted(map(facts_of, photo.drawn))
+        assert back[photo.name].size_wh == photo.size_wh
+
+
+def test_samples_say_where_they_come_from(name, photos):
+    mirror.mirror(name, [source(photos)], Settings(tag_subsets=True))
+    sample = dataset.load(name).match(fo.ViewField("photo_name") == "reef_2021_q1.jpg").first()
+    known = [sample[fact] for fact in ("cvat_task_id", "cvat_task_name", "cvat_frame", "area", "year", "quadrat_id")]
+    assert known == [7, "a task", 1, "reef", 2021, "q1"]
+    assert sample.tags == ["train"]
+
+
+def test_the_app_knows_classes_colours_skeletons_and_attributes(name, photos):
+    mirror.mirror(name, [source(photos)])
+    made = dataset.load(name)
+    assert made.default_classes == ["Porites"]
+    assert made.skeletons["ground_truth_keypoints"].labels == ["1", "2", "3", "4"]
+    assert made.has_field("ground_truth.polylines.attribute_health")
+    scheme = {one["path"]: one["valueColors"] for one in made.app_config.color_scheme.fields}
+    assert scheme["ground_truth"] == [{"value": "Porites", "color": "#123456"}]
+
+
+def test_only_what_changed_is_taken_over(name, photos):
+    mirror.mirror(name, [source(photos[:2]), source(photos[2:], "task 8")])
+    made = dataset.load(name)
+    before = made.values("id")
+    for sample in made:
+        sample.tags.append("fix")
+        sample["yolo"] = fo.Detections()
+        sample.save()
+    fewer = [replace(photos[0], drawn=photos[0].drawn[:1])]
+
+    changes = mirror.mirror(name, [source(fewer, stamp="2"), source(photos[2:], "task 8")])
+
+    assert (changes.sources, changes.unchanged) == (["task 7"], ["task 8"])
+    assert (changes.added, changes.updated, changes.removed) == (0, 1, 1)
+    made = dataset.load(name)
+    assert made.values("id") == [before[0], before[2]]
+    assert made.count_sample_tags() == {"fix": 2}
+    assert made.has_field("yolo")
+    assert len(read(name)["reef_2020_q1.jpg"].drawn) == 1
+
+
+def test_a_source_that_is_no_more_goes_with_its_photos(name, photos):
+    mirror.mirror(name, [source(photos[:2]), source(photos[2:], "task 8")])
+    changes = mirror.mirror(name, [], gone=["task 8", "task 9"])
+    assert (changes.removed, changes.removed_sources) == (1, ["task 8"])
+    assert len(read(name)) == 2
+
+
+def test_an_interrupted_run_is_mended_and_nobody_reads_its_half(name, photos):
+    def breaks():
+        yield photos[0]
+        raise FormatError("the file ends early")
+
+    with pytest.raises(FormatError):
+        mirror.mirror(name, [source(photos[2:], "task 8"), source(breaks())])
+    assert not fo.dataset_exists(name)
+
+    mirror.mirror(name, [source(photos[2:], "task 8"), source(photos[:2])])
+    assert len(read(name)) == 3
+
+    with pytest.raises(FormatError):
+        mirror.mirror(name, [source(breaks(), stamp="2")])
+    with pytest.raises(DatasetError, match="task 7.*run create_fiftyone_dataset again"):
+        dataset.load(name)
+    mirror.mirror(name, [source(photos[:2], stamp="2")])
+    assert {key: len(photo.drawn) for key, photo in read(name).items()} == {p.name: len(p.drawn) for p in photos}
+
+
+def test_what_could_not_be_kept_is_told(name, photos):
+    lame = [replace(photos[0], problems=("photo a: a polygon has 2 points",)), replace(photos[1], path=None)]
+    changes = mirror.mirror(name, [source([*lame, replace(photos[2], problems=("b",))])])
+    assert changes.problems == ["photo a: a polygon has 2 points", "b"]
+    assert [sample["problems"] for sample in dataset.load(name)] == [["photo a: a polygon has 2 points"], ["b"]]
+
+
+def test_modules_get_instances_and_keypoints(name, photos):
+    mirror.mirror(name, [source(photos[:1])])
+    ((path, known),) = dataset.iter_annotations(name)
+    assert path == photos[0].path
+    assert {shape.label for shape in known.instances} == {"Porites"}
+    assert len(known.instances) == 6  # polygons of no group, ellipse, two rectangles, mask, and the group of one
+    corners = known.keypoints[0]
+    assert corners.names == ("1", "2", "3", "4")
+    assert corners.visibility.tolist() == [2, 2, 1, 0]
+    assert known.meta["facts"]["quadrat_id"] == "q1"
+
+
+def test_a_field_of_predictions_is_no_place_for_what_people_drew(name, photos):
+    made = dataset.create(name, [(photos[0].path, Annotations(photos[0].name, SIZE))])
+    with pytest.raises(DatasetError, match="holds Detections"):
+        mirror.mirror(made.name, [source(photos)])
+
+
+def test_paths_are_whole(name, photos, monkeypatch):
+    monkeypatch.chdir(photos[0].path.parent)
+    mirror.mirror(name, [source([replace(photos[0], path=Path(photos[0].name))])])
+    assert dataset.load(name).values("filepath") == [str(photos[0].path)]
