@@ -169,16 +169,14 @@ def _sources(pulled: PullResult, store: Path) -> Iterator[Source]:
 
 def _of_file(source: Path, photos: Sequence[Path], format: str | None, folder: Path) -> Source:
     from data_engineering.formats import known
-    from data_engineering.formats.collection import Collection
     from data_engineering.mirror import Source
 
-    module = known.module_of(format) if format else known.detect(source)
-
-    def read() -> Collection:
-        collection: Collection = module.read(source, photos=list(photos), extract_to=folder)
-        return collection
-
-    return Source(f"file {source.name}", _stamp_of(source, photos), read)
+    module = known.module_of(format or known.detect(source))
+    return Source(
+        f"file {source.name}",
+        _stamp_of(source, photos),
+        lambda: module.read(source, photos=list(photos), extract_to=folder),
+    )
 
 
 def _stamp_of(source: Path, photos: Sequence[Path]) -> str:

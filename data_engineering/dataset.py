@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from data_engineering import drawn_fields, labels
+from data_engineering.formats.collection import Collection
 from data_engineering.labels import DatasetError, fo
 from data_engineering.match import MatchError, Photos
 from quadrat import cvat_labels, drawn
@@ -208,6 +209,27 @@ def iter_annotations(
             photo.path,
             Annotations(photo.path.name, photo.size_wh, shapes, {"tags": facts.pop("tags"), "facts": facts}),
         )
+
+
+def collection_of(
+    name: str, field: str = GROUND_TRUTH, *, view: str | None = None, tags: Sequence[str] = ()
+) -> Collection:
+    """A dataset's photos with what was drawn, exactly, and its label definitions.
+
+    Args:
+        name: of the dataset.
+        field: a family (`data_engineering.drawn_fields`) or a field of predictions.
+        view: only the photos and shapes of this saved view.
+        tags: only photos with one of these tags.
+
+    Raises:
+        DatasetError: no such dataset or view, or it has no such field.
+    """
+    dataset = load(name)
+    samples = dataset if view is None else saved_view(dataset, view)
+    if tags:
+        samples = samples.match_tags(list(tags))
+    return Collection(drawn_fields.iter_drawn(samples, field), dataset.info.get(CVAT_LABELS, ()), name)
 
 
 def saved_view(dataset: fo.Dataset, name: str) -> fo.DatasetView:

@@ -1,16 +1,21 @@
 """A FiftyOne dataset kept equal to what was drawn elsewhere: CVAT tasks or files. What people did in the app stays.
 
-The photos of one source (a task, a file) are taken over together. A note in ``dataset.info`` says which sources are in,
-and which one is being taken over, so that the next run mends what was interrupted at any moment, and until then nobody
-reads what is half of one and half of the other. A new dataset is called ``NAME (unfinished)`` until it is whole.
+The photos of one source (a task, a file) are taken over together, once all of it could be read. A note in
+``dataset.info`` says which sources are in, and which one is being taken over, so that the next run mends what was
+interrupted at any moment, and until then nobody reads what is half old and half new. A dataset is called
+``NAME (unfinished)`` until it is whole for the first time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import bson
 
 from data_engineering import dataset as datasets
 from data_engineering import drawn_fields, file_names
@@ -24,6 +29,7 @@ SOURCES = "sources"
 """Key of ``dataset.info``: source -> stamp of what was taken over."""
 
 _AT_ONCE = 200
+_LARGEST = 15 << 20  # bytes; the database takes 16 MB a sample
 _SPLITS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
 _FACTS: Mapping[str, tuple[type[fo.Field], type[fo.Field] | None]] = {
     "pulled_from": (fo.StringField, None),
@@ -123,7 +129,7 @@ def mirror(
 
     Raises:
         DatasetError: the dataset has a field of another kind.
-        FormatError: a source cannot be read; what was taken over before it stays.
+        FormatError: a source cannot be read; nothing of it is taken over, what was before it stays.
     """
     settings = settings or Settings()
     dataset = _find(name)
@@ -134,8 +140,7 @@ def mirror(
         if not again and dataset.info.get(SOURCES, {}).get(source.key) == source.stamp:
             changes.unchanged.append(source.key)
             continue
-        with _noted(dataset, source):
-            _take_over(dataset, source, settings, changes)
+        _take_over(dataset, source, settings, changes)
         changes.sources.append(source.key)
     _remove_sources(dataset, gone, changes)
     if changes.sources or changes.removed_sources:
@@ -165,39 +170,65 @@ def _noted(dataset: fo.Dataset, source: Source) -> Iterator[None]:
 
 
 def _take_over(dataset: fo.Dataset, source: Source, settings: Settings, changes: Changes) -> None:
+    """All of a source is read before anything is written, so that one that ends badly changes nothing."""
     collection = source.read()
-    _declare(dataset, settings.field, collection.labels)
-    sublabels = drawn.sublabels_of(dataset.info[CVAT_LABELS])
+    labels = _joined(dataset, collection.labels)
     before = _samples_of(dataset, source.key)
-    unseen = set(before.values())
-    for photos in _chunks(collection.photos, _AT_ONCE):
-        usable = []
-        for photo in photos:
+    seen: set[_Key] = set()
+    with TemporaryFile() as spool:
+        for photo in collection.photos:
             changes.problems += photo.problems
+            seen.add(_key(photo))
             if photo.path is not None:
-                usable.append(photo)
-        ids = _ids(dataset, usable, source.key, before, settings, changes)
-        unseen -= set(ids)
-        _fill(dataset, dict(zip(ids, usable, strict=True)), settings.field, sublabels)
-    dataset.delete_samples(list(unseen))
+                changes.problems += _spool(photo, source.key, settings, labels, spool)
+        spool.seek(0)
+        with _noted(dataset, source):
+            _declare(dataset, settings.field, labels)
+            for entries in _chunks(bson.decode_file_iter(spool), _AT_ONCE):
+                _write(dataset, entries, before, settings, changes)
+            unseen = [sample_id for key, sample_id in before.items() if key not in seen]
+            dataset.delete_samples(unseen)
     changes.removed += len(unseen)
 
 
-def _declare(dataset: fo.Dataset, name: str, labels: Labels) -> None:
-    """Make the fields, and join the label definitions with those of the sources before."""
+def _spool(photo: DrawnPhoto, source: str, settings: Settings, labels: Labels, spool: IO[bytes]) -> list[str]:
+    """Put what the database gets of a photo behind what is in `spool`; returns what speaks against it."""
+    assert photo.path is not None
+    documents = drawn_fields.to_documents(photo, settings.field, drawn.sublabels_of(labels))
+    entry = {
+        "key": list(_key(photo)),
+        "path": str(photo.path.resolve()),
+        "size_wh": list(photo.size_wh),
+        "facts": _facts(photo, source, settings),
+        "documents": documents,
+    }
+    encoded = bson.encode(entry)
+    if len(encoded) > _LARGEST:
+        size = f"{len(encoded) / 2**20:.0f} MB, where FiftyOne's database takes {_LARGEST / 2**20:.0f}"
+        return [f"{photo.name}: its {len(photo.drawn)} shapes need {size}: the photo is left out; split its masks"]
+    spool.write(encoded)
+    return []
+
+
+def _joined(dataset: fo.Dataset, labels: Labels) -> list[dict[str, Any]]:
+    """The label definitions of a dataset with those of a source; of two of one name the source's."""
     known = {str(label["name"]): dict(label) for label in (*dataset.info.get(CVAT_LABELS, ()), *labels)}
-    dataset.info[CVAT_LABELS] = list(known.values())
-    drawn_fields.declare(dataset, name, list(known.values()))
+    return list(known.values())
+
+
+def _declare(dataset: fo.Dataset, name: str, labels: Labels) -> None:
+    """Make the fields, and tell the dataset of the labels."""
+    dataset.info[CVAT_LABELS] = list(labels)
+    drawn_fields.declare(dataset, name, labels)
     for fact, (kind, inner) in _FACTS.items():
         dataset.add_sample_field(fact, kind, subfield=inner)
-    classes = [label for label, one in known.items() if one.get("type") != "skeleton"]
+    classes = [str(label["name"]) for label in labels if label.get("type") != "skeleton"]
     if classes:
         dataset.classes = {**dataset.classes, name: classes}
         dataset.default_classes = classes
-    skeletons = [label for label in known.values() if label.get("sublabels")]
+    skeletons = [label for label in labels if label.get("sublabels")]
     if len(skeletons) == 1:  # FiftyOne has room for one in a field; points carry their names in any case
-        found = _skeleton(skeletons[0])
-        dataset.skeletons = {**dataset.skeletons, f"{name}_keypoints": found}
+        dataset.skeletons = {**dataset.skeletons, f"{name}_keypoints": _skeleton(skeletons[0])}
     dataset.save()
 
 
@@ -216,6 +247,8 @@ _Key = tuple[int | None, str, int | None]
 
 
 def _samples_of(dataset: fo.Dataset, source: str) -> dict[_Key, str]:
+    if not dataset.has_field("pulled_from"):
+        return {}
     view = dataset.match(fo.ViewField("pulled_from") == source)
     ids, *parts = view.values(["id", "cvat_task_id", "photo_name", "cvat_frame"])
     return dict(zip(zip(*parts, strict=True), ids, strict=True))
@@ -225,32 +258,29 @@ def _key(photo: DrawnPhoto) -> _Key:
     return photo.facts.get("cvat_task_id"), photo.name, photo.facts.get("cvat_frame")
 
 
-def _ids(
-    dataset: fo.Dataset,
-    photos: Sequence[DrawnPhoto],
-    source: str,
-    before: dict[_Key, str],
-    settings: Settings,
-    changes: Changes,
-) -> list[str]:
-    """The samples of photos, in order; made where they are not there, else brought up to date."""
-    facts = [_facts(photo, source, settings) for photo in photos]
-    new = [number for number, photo in enumerate(photos) if _key(photo) not in before]
+def _write(
+    dataset: fo.Dataset, entries: list[dict[str, Any]], before: dict[_Key, str], settings: Settings, changes: Changes
+) -> None:
+    keys = [tuple(entry["key"]) for entry in entries]
+    new = [entry for entry, key in zip(entries, keys, strict=True) if key not in before]
+    old = [entry for entry, key in zip(entries, keys, strict=True) if key in before]
     made = dataset.add_samples(
-        [_sample(photos[n], facts[n], settings) for n in new],
-        dynamic=False,
-        expand_schema=False,
-        validate=False,
-        progress=False,
+        [_sample(entry, settings) for entry in new], dynamic=False, expand_schema=False, validate=False, progress=False
     )
-    before |= {_key(photos[n]): sample_id for n, sample_id in zip(new, made, strict=True)}
-    old = {before[_key(photo)]: facts[n] for n, photo in enumerate(photos) if n not in set(new)}
+    ids = {tuple(entry["key"]): sample_id for entry, sample_id in zip(new, made, strict=True)} | before
+
+    def set_all(path: str, of: Callable[[dict[str, Any]], Any], some: list[dict[str, Any]]) -> None:
+        values = {ids[tuple(entry["key"])]: of(entry) for entry in some}
+        dataset.set_values(path, values, key_field="id", validate=False, progress=False)
+
     for fact in _FACTS if old else ():
-        values = {sample_id: known.get(fact) for sample_id, known in old.items()}
-        dataset.set_values(fact, values, key_field="id", validate=False, progress=False)
+        set_all(fact, lambda entry, fact=fact: entry["facts"].get(fact), old)
+    if old:
+        set_all("filepath", lambda entry: entry["path"], old)
+    for path in (f"{settings.field}{suffix}" for suffix in drawn_fields.FAMILY):
+        set_all(path, lambda entry, path=path: entry["documents"][path], entries)
     changes.added += len(new)
     changes.updated += len(old)
-    return [before[_key(photo)] for photo in photos]
 
 
 def _facts(photo: DrawnPhoto, source: str, settings: Settings) -> dict[str, Any]:
@@ -260,25 +290,16 @@ def _facts(photo: DrawnPhoto, source: str, settings: Settings) -> dict[str, Any]
     return {**file_names.parse(photo.name, settings.pattern), **known, **own, **problems}
 
 
-def _sample(photo: DrawnPhoto, facts: Mapping[str, Any], settings: Settings) -> fo.Sample:
-    assert photo.path is not None
-    width, height = photo.size_wh
+def _sample(entry: Mapping[str, Any], settings: Settings) -> fo.Sample:
+    width, height = entry["size_wh"]
+    facts = entry["facts"]
     split = _SPLITS.get(str(facts.get("cvat_subset", "")).lower()) if settings.tag_subsets else None
     return fo.Sample(
-        filepath=str(photo.path.resolve()),
+        filepath=entry["path"],
         metadata=fo.ImageMetadata(width=width, height=height, num_channels=3),
         tags=[split] if split else [],
         **facts,
     )
-
-
-def _fill(
-    dataset: fo.Dataset, photos: Mapping[str, DrawnPhoto], name: str, sublabels: Mapping[str, Sequence[str]]
-) -> None:
-    documents = {key: drawn_fields.to_documents(photo, name, sublabels) for key, photo in photos.items()}
-    for path in (f"{name}{suffix}" for suffix in drawn_fields.FAMILY):
-        values = {key: found[path] for key, found in documents.items()}
-        dataset.set_values(path, values, key_field="id", validate=False, progress=False)
 
 
 def _remove_sources(dataset: fo.Dataset, gone: Iterable[str], changes: Changes) -> None:
@@ -293,12 +314,7 @@ def _remove_sources(dataset: fo.Dataset, gone: Iterable[str], changes: Changes) 
         changes.removed_sources.append(key)
 
 
-def _chunks(photos: Iterable[DrawnPhoto], size: int) -> Iterator[list[DrawnPhoto]]:
-    chunk: list[DrawnPhoto] = []
-    for photo in photos:
-        chunk.append(photo)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
+def _chunks(entries: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    every = iter(entries)
+    while chunk := list(islice(every, size)):
         yield chunk

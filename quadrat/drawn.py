@@ -104,7 +104,7 @@ class Drawn:
             raise ValueError(f"{self.kind} of {self.label!r}: a mask's pixels belong to the kind mask, and only there")
         if self.mask is None:
             return
-        width, height = (xy[1] - xy[0]).astype(int)
+        width, height = (int(v) for v in xy[1] - xy[0])
         if self.mask.dtype != np.bool_ or self.mask.shape != (height, width) or not self.mask.size:
             raise ValueError(
                 f"mask of {self.label!r} is {self.mask.dtype}{list(self.mask.shape)}: expected bool{[height, width]}"

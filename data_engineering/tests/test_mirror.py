@@ -63,7 +63,7 @@ def everything() -> tuple[Drawn, ...]:
         Drawn("ellipse", "Porites", np.array([[30, 20], [40, 15.5]]), rotation=33.5),
         Drawn("rectangle", "Porites", np.array([[1.5, 2], [20, 30.25]]), rotation=300.0),
         Drawn("cuboid", "Porites", np.arange(16.0).reshape(8, 2)),
-        Drawn("rectangle", "Porites", np.array([[1.5, 2], [20, 30.25]]), attributes={"health": "alive"}),
+        Drawn("rectangle", "Porites", np.array([[1.5, 2], [20, 30.25]]), attributes={"width.mm$": "3"}),
         Drawn("mask", "Porites", np.array([[10, 20], [17, 25]], float), mask, group=2),
         Drawn("skeleton", "quadrat_corner", elements=(*points, element("4", 6, 31, outside=True)), id=13),
         Drawn("skeleton", "quadrat_corner", elements=points, occluded=True, attributes={"confidence": "7"}),
@@ -154,24 +154,53 @@ def test_a_source_that_is_no_more_goes_with_its_photos(name, photos):
     assert len(read(name)) == 2
 
 
-def test_an_interrupted_run_is_mended_and_nobody_reads_its_half(name, photos):
-    def breaks():
-        yield photos[0]
-        raise FormatError("the file ends early")
+def breaks(photos):
+    yield from photos
+    raise FormatError("the file ends early")
 
+
+def test_a_source_that_ends_badly_changes_nothing(name, photos):
     with pytest.raises(FormatError):
-        mirror.mirror(name, [source(photos[2:], "task 8"), source(breaks())])
+        mirror.mirror(name, [source(photos[2:], "task 8"), source(breaks(photos[:1]))])
     assert not fo.dataset_exists(name)
 
     mirror.mirror(name, [source(photos[2:], "task 8"), source(photos[:2])])
-    assert len(read(name)) == 3
+    before = {key: len(photo.drawn) for key, photo in read(name).items()}
+    assert len(before) == 3
 
     with pytest.raises(FormatError):
-        mirror.mirror(name, [source(breaks(), stamp="2")])
+        mirror.mirror(name, [source(breaks([replace(photos[0], drawn=())]), stamp="2")])
+    assert {key: len(photo.drawn) for key, photo in read(name).items()} == before
+
+
+def test_an_interrupted_run_is_mended_and_nobody_reads_its_half(name, photos, monkeypatch):
+    mirror.mirror(name, [source(photos)])
+    fewer = [replace(photo, drawn=photo.drawn[:1]) for photo in photos]
+    with monkeypatch.context() as patch:
+        patch.setattr(fo.Dataset, "delete_samples", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            mirror.mirror(name, [source(fewer, stamp="2")])
     with pytest.raises(DatasetError, match="task 7.*run create_fiftyone_dataset again"):
         dataset.load(name)
-    mirror.mirror(name, [source(photos[:2], stamp="2")])
-    assert {key: len(photo.drawn) for key, photo in read(name).items()} == {p.name: len(p.drawn) for p in photos}
+    mirror.mirror(name, [source(fewer, stamp="2")])
+    assert [len(photo.drawn) for photo in read(name).values()] == [1, 1, 1]
+
+
+def test_a_photo_that_an_export_lacks_stays(name, photos):
+    mirror.mirror(name, [source(photos)])
+    lame = replace(photos[0], path=None, problems=("reef_2020_q1.jpg: its file is not there",))
+    changes = mirror.mirror(name, [source([lame, *photos[1:]], stamp="2")])
+    assert (changes.updated, changes.removed, len(changes.problems)) == (2, 0, 1)
+    assert len(read(name)) == 3
+
+
+def test_a_photo_with_more_than_the_database_takes_is_told_and_left_out(name, photos, monkeypatch):
+    monkeypatch.setattr(mirror, "_LARGEST", 4000)
+    changes = mirror.mirror(name, [source([photos[0], replace(photos[1], drawn=photos[1].drawn[:1])])])
+    assert changes.added == 1
+    (problem,) = changes.problems
+    assert "reef_2020_q1.jpg" in problem
+    assert "left out" in problem
 
 
 def test_what_could_not_be_kept_is_told(name, photos):
@@ -197,6 +226,16 @@ def test_a_field_of_predictions_is_no_place_for_what_people_drew(name, photos):
     made = dataset.create(name, [(photos[0].path, Annotations(photos[0].name, SIZE))])
     with pytest.raises(DatasetError, match="holds Detections"):
         mirror.mirror(made.name, [source(photos)])
+
+
+def test_an_ellipse_that_was_moved_in_the_app_is_the_polygon_it_became(name, photos):
+    mirror.mirror(name, [source([replace(photos[0], drawn=everything()[3:4])])])
+    sample = dataset.load(name).first()
+    sample.ground_truth.polylines[0].points[0][0] = [0.5, 0.5]
+    sample.save()
+    (moved,) = read(name)[photos[0].name].drawn
+    assert (moved.kind, len(moved.xy_px)) == ("polygon", 180)
+    assert moved.xy_px[0].tolist() == [32, 24]
 
 
 def test_paths_are_whole(name, photos, monkeypatch):

@@ -1,239 +1,261 @@
-"""CVAT XML ("CVAT for images 1.1"): what CVAT exports and imports.
+"""CVAT XML ("CVAT for images 1.1"): what CVAT exports and imports, read and written photo by photo.
 
-A colony is written as polygons (one for each part, tied by ``group_id``; a polygon cannot say a hole) or, exact in all
-cases, as a mask. The score travels as the attribute ``confidence``, 0 to 100.
+The file cannot say a shape's score; the attribute ``confidence``, 0 to 100, can. Coordinates have two decimals.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import IO, Any, TypeAlias
 from xml.etree import ElementTree
-from xml.etree.ElementTree import Element, SubElement
+from xml.etree.ElementTree import Element
+from xml.parsers import expat
 
-import cv2
-import numpy as np
+from quadrat import drawn
+from quadrat.drawn import DrawnPhoto, Labels
+from quadrat.drawn_labels import Seen, missing_sentences
+from quadrat.files import atomic_write
+from quadrat.formats import cvat_xml_meta, cvat_xml_shapes
+from quadrat.formats.cvat_xml_meta import Head
+from quadrat.formats.cvat_xml_shapes import quoted
+from quadrat.shapes import Annotations
 
-from quadrat import cvat_labels, masks, rle
-from quadrat.files import write_bytes
-from quadrat.shapes import HIDDEN, OCCLUDED, VISIBLE, Annotations, Instance, Keypoints, Shape
+CONFIDENCE = drawn.CONFIDENCE
+_CHUNK = 1 << 18  # bytes read at once
+_COPY = 1 << 20  # bytes copied at once
 
-CONFIDENCE = "confidence"
-
-
-def write(path: str | Path, photos: Iterable[Annotations], *, as_masks: bool = False) -> None:
-    """Write `photos` to one CVAT XML file, whole or not at all.
-
-    Args:
-        path: the file.
-        photos: what to write, in the order of the task's frames.
-        as_masks: write instances as masks, holes kept, instead of exact polygons.
-    """
-    photos = list(photos)
-    root = Element("annotations")
-    SubElement(root, "version").text = "1.1"
-    _write_labels(SubElement(SubElement(SubElement(root, "meta"), "task"), "labels"), photos, as_masks)
-    for number, photo in enumerate(photos):
-        width, height = photo.size_wh
-        image = SubElement(root, "image", id=str(number), name=photo.image, width=str(width), height=str(height))
-        for group, shape in enumerate(photo.shapes, 1):
-            for element in _elements(shape, group, as_masks):
-                image.append(element)
-    ElementTree.indent(root)
-    write_bytes(path, ElementTree.tostring(root, "utf-8", xml_declaration=True))
-
-
-def _write_labels(labels: Element, photos: Sequence[Annotations], as_masks: bool) -> None:
-    kinds: dict[str, Shape] = {shape.label: shape for photo in photos for shape in photo.shapes}
-    for name, example in sorted(kinds.items()):
-        kind = "skeleton" if isinstance(example, Keypoints) else "mask" if as_masks else "polygon"
-        _write_label(labels, name, kind)
-        if isinstance(example, Keypoints):
-            for point in example.names:
-                SubElement(_write_label(labels, point, "points"), "parent").text = name
-
-
-def _write_label(labels: Element, name: str, kind: str) -> Element:
-    label = SubElement(labels, "label")
-    SubElement(label, "name").text = name
-    SubElement(label, "color").text = cvat_labels.colour(name)
-    SubElement(label, "type").text = kind
-    attributes = SubElement(label, "attributes")
-    if kind != "points":
-        attribute = SubElement(attributes, "attribute")
-        SubElement(attribute, "name").text = CONFIDENCE
-        SubElement(attribute, "mutable").text = "True"
-        SubElement(attribute, "input_type").text = "number"
-        SubElement(attribute, "default_value").text = "100"
-        SubElement(attribute, "values").text = "0\n100\n1"
-    return label
-
-
-def _elements(shape: Shape, group: int, as_masks: bool) -> Iterator[Element]:
-    if isinstance(shape, Keypoints):
-        yield _with_attributes(_skeleton(shape), shape)
-    elif as_masks:
-        yield _with_attributes(_mask(shape), shape)
-    else:
-        outers = [part[0] for part in masks.instance_to_parts(shape)]
-        for ring in outers:
-            tie = {"group_id": str(group)} if len(outers) > 1 else {}
-            yield _with_attributes(Element("polygon", {**_head(shape), "points": _points(ring), **tie}), shape)
-
-
-def _head(shape: Shape) -> dict[str, str]:
-    return {"label": shape.label, "source": "auto", "occluded": "0", "z_order": "0"}
-
-
-def _points(xy: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> str:
-    return ";".join(f"{x:.2f},{y:.2f}" for x, y in xy)
-
-
-def _mask(shape: Instance) -> Element:
-    x0, y0, x1, y1 = shape.xyxy_px
-    box = {"left": str(x0), "top": str(y0), "width": str(x1 - x0), "height": str(y1 - y0)}
-    return Element("mask", {**_head(shape), "rle": ", ".join(map(str, rle.runs_of(shape.mask.ravel()))), **box})
-
-
-def _skeleton(shape: Keypoints) -> Element:
-    skeleton = Element("skeleton", {"label": shape.label, "source": "auto", "z_order": "0"})
-    assert shape.visibility is not None
-    for name, xy, seen in zip(shape.names, shape.xy_px, shape.visibility, strict=True):
-        flags = {"outside": str(int(seen == HIDDEN)), "occluded": str(int(seen == OCCLUDED))}
-        SubElement(skeleton, "points", {"label": name, "source": "auto", **flags, "points": _points(xy[None])})
-    return skeleton
-
-
-def _with_attributes(element: Element, shape: Shape) -> Element:
-    for name, value in {**shape.attributes, CONFIDENCE: str(round(100 * shape.score))}.items():
-        SubElement(element, "attribute", name=name).text = value
-    return element
+Source: TypeAlias = str | Path | IO[bytes]
 
 
 # ---------------------------------------------------------------------------------------------- reading
 
 
 def read(path: str | Path) -> list[Annotations]:
-    """Read a CVAT XML file.
+    """Read a CVAT XML file as the shapes that modules speak.
 
     Polygons, masks, boxes and ellipses (turned ones too) become instances, polygons of one label and group one
     instance; skeletons become keypoints, their points in the order of the label. Tags, polylines, single points and
-    cuboids have no place here: ``meta["skipped"]`` counts them by kind.
+    cuboids have no place here: ``meta["skipped"]`` counts them by kind. ``meta["problems"]`` has a sentence for all
+    that could not be kept.
 
     Raises:
         ValueError: the file is not CVAT XML or damaged; the message begins with the path.
     """
+    found = []
+    with open_drawn(path) as (head, photos):
+        points = drawn.sublabels_of(head.labels)
+        for photo in photos:
+            made = drawn.to_annotations(photo, points)
+            said = {"problems": list(photo.problems)} if photo.problems else {}
+            found.append(replace(made, meta={**made.meta, **said}))
+    return found
+
+
+def read_drawn(source: Source) -> tuple[Labels, list[DrawnPhoto], str]:
+    """Read all that was drawn.
+
+    Args:
+        source: a file, or an open stream of bytes.
+
+    Returns:
+        Label definitions, photos in the order of the file, and the name of the project or task.
+
+    Raises:
+        ValueError: as `open_drawn`.
+    """
+    with open_drawn(source) as (head, photos):
+        return head.labels, list(photos), head.name
+
+
+def iter_drawn(source: Source) -> Iterator[DrawnPhoto]:
+    """Read photo by photo; only one photo is in memory at a time.
+
+    Raises:
+        ValueError: as `open_drawn`.
+    """
+    with open_drawn(source) as (_, photos):
+        yield from photos
+
+
+@contextmanager
+def open_drawn(source: Source) -> Iterator[tuple[Head, Iterator[DrawnPhoto]]]:
+    """Give what a file says before its first photo, and the photos one after the other.
+
+    A shape that cannot be kept is left out, and the photo's `problems` say why.
+
+    Args:
+        source: a file, or an open stream of bytes.
+
+    Raises:
+        ValueError: not CVAT XML for images, damaged, or with a DOCTYPE, which could hold entities; the message begins
+            with the name of the file. It may come in the midst of the photos.
+        OSError: the file cannot be read.
+    """
+    name = str(source) if isinstance(source, (str, Path)) else str(getattr(source, "name", "annotations.xml"))
+    with ExitStack() as stack:
+        stream = stack.enter_context(Path(source).open("rb")) if isinstance(source, (str, Path)) else source
+        parts = _named(_parts(stream), name)
+        first = next(parts, None)
+        head = first if isinstance(first, Head) else Head()
+        yield head, (part for part in _again(first, parts) if isinstance(part, DrawnPhoto))
+
+
+def _again(first: Head | DrawnPhoto | None, parts: Iterator[Head | DrawnPhoto]) -> Iterator[Head | DrawnPhoto]:
+    if first is not None:
+        yield first
+    yield from parts
+
+
+def _named(parts: Iterator[Head | DrawnPhoto], name: str) -> Iterator[Head | DrawnPhoto]:
+    """Whatever is wrong with the content becomes one kind of error."""
     try:
-        root = ElementTree.parse(path).getroot()
-        if root.tag != "annotations":
-            raise ValueError(f"its root is <{root.tag}>, expected <annotations>")
-        names = _sublabels(root)
-        return [_read_photo(image, names) for image in root.iter("image")]
-    except (ElementTree.ParseError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not a readable CVAT XML file ({type(error).__name__}: {error})") from error
+        yield from parts
+    except (ElementTree.ParseError, expat.ExpatError, ValueError, KeyError, TypeError, OverflowError) as error:
+        what = f"it has no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{name}: not a readable CVAT XML file ({type(error).__name__}: {what})") from error
 
 
-def _sublabels(root: Element) -> dict[str, list[str]]:
-    names: dict[str, list[str]] = defaultdict(list)
-    for label in root.iter("label"):
-        parent = label.findtext("parent")
-        if parent:
-            names[parent].append(label.findtext("name", ""))
-    return names
+def _parts(stream: IO[bytes]) -> Iterator[Head | DrawnPhoto]:
+    head = Head()
+    points: dict[str, list[str]] = {}
+    root: Element | None = None
+    for event, element in _events(stream):
+        if root is None:
+            root = element
+            if root.tag != "annotations":
+                raise ValueError(f"its root is <{root.tag}>, expected <annotations>")
+        elif event == "end" and element.tag == "meta":
+            head = cvat_xml_meta.read(element)
+            points = drawn.sublabels_of(head.labels)
+            root.clear()
+            yield head
+        elif event == "end" and element.tag == "image":
+            yield _photo(element, head, points)
+            root.clear()
+        elif element.tag == "track":
+            raise ValueError('it is of a video ("CVAT for video 1.1"): export it as "CVAT for images 1.1"')
+    if root is None:
+        raise ValueError("it is empty")
 
 
-def _read_photo(image: Element, sublabels: dict[str, list[str]]) -> Annotations:
+def _events(stream: IO[bytes]) -> Iterator[tuple[str, Element]]:
+    parser: Any = ElementTree.XMLPullParser(("start", "end"))
+    guard = _Guard()
+    while chunk := stream.read(_CHUNK):
+        guard.check(chunk)
+        parser.feed(chunk)
+        yield from parser.read_events()
+    parser.close()
+    yield from parser.read_events()
+
+
+class _RootBegins(Exception):
+    pass
+
+
+class _Guard:
+    """Refuses a DOCTYPE, in any encoding, before the parser that would follow it has seen it."""
+
+    def __init__(self) -> None:
+        self._parser = expat.ParserCreate()
+        self._parser.StartDoctypeDeclHandler = self._refuse
+        self._parser.StartElementHandler = self._begin
+        self._done = False
+
+    def check(self, chunk: bytes) -> None:
+        if self._done:
+            return
+        try:
+            self._parser.Parse(chunk, False)
+        except _RootBegins:
+            self._done = True
+
+    def _refuse(self, *_: object) -> None:
+        raise ValueError("it has a DOCTYPE, which CVAT never writes and which could hold entities: it is not read")
+
+    def _begin(self, *_: object) -> None:
+        raise _RootBegins
+
+
+def _photo(image: Element, head: Head, points: dict[str, list[str]]) -> DrawnPhoto:
+    name = image.attrib["name"]
     size_wh = int(image.attrib["width"]), int(image.attrib["height"])
-    shapes: list[Shape] = []
-    grouped: dict[tuple[str, str], list[Instance]] = {}
-    skipped: Counter[str] = Counter()
+    found: list[drawn.Drawn] = []
+    problems: list[str] = []
     for element in image:
-        if element.tag == "skeleton":
-            shapes.append(_read_skeleton(element, sublabels.get(element.attrib["label"], [])))
-        elif element.tag in _INSTANCE_READERS:
-            instance = _read_instance(element, size_wh)
-            group = element.get("group_id", "0")
-            if instance is not None and group != "0" and element.tag == "polygon":
-                grouped.setdefault((instance.label, group), []).append(instance)
-            elif instance is not None:
-                shapes.append(instance)
-        else:
-            skipped[element.tag] += 1
-    for parts in grouped.values():
-        united = masks.unite(parts, parts[0].score, parts[0].attributes)
-        if united is not None:
-            shapes.append(united)
-    meta = {"skipped": dict(skipped)} if skipped else {}
-    return Annotations(image.attrib["name"], size_wh, tuple(shapes), meta)
+        if element.tag not in cvat_xml_shapes.TAGS:
+            problems.append(f"<{element.tag}> was left out: CVAT for images 1.1 has no such thing")
+            continue
+        one, said = cvat_xml_shapes.read(element, size_wh)
+        problems += said
+        if one is not None:
+            found.append(one)
+            problems += missing_sentences(one, points)
+    return DrawnPhoto(
+        name, size_wh, tuple(found), None, head.facts_of(image), tuple(f"{name}: {one}" for one in problems)
+    )
 
 
-def _read_instance(element: Element, size_wh: tuple[int, int]) -> Instance | None:
-    attributes = {a.attrib["name"]: a.text or "" for a in element.iter("attribute")}
-    score = _score(attributes.pop(CONFIDENCE, None))
-    label = element.attrib["label"]
-    if element.tag == "mask":
-        return _read_mask(element, label, score, attributes)
-    ring = _INSTANCE_READERS[element.tag](element)
-    return masks.instance_from_rings(label, [ring], size_wh, score, attributes)
+# ---------------------------------------------------------------------------------------------- writing
 
 
-def _score(confidence: str | None) -> float:
-    try:
-        return min(max(float(confidence or 100) / 100, 0.0), 1.0)
-    except ValueError:
-        return 1.0
+def write(path: str | Path, photos: Iterable[Annotations], *, as_masks: bool = False) -> None:
+    """Write what a module answered to one CVAT XML file, whole or not at all; see `drawn.from_annotations`.
+
+    Args:
+        path: the file.
+        photos: what to write, in the order of the task's frames.
+        as_masks: write instances as masks, holes kept, instead of exact polygons.
+    """
+    write_drawn(path, (drawn.from_annotations(photo, as_masks=as_masks) for photo in photos))
 
 
-def _read_mask(element: Element, label: str, score: float, attributes: dict[str, str]) -> Instance | None:
-    left, top, width, height = (int(element.attrib[k]) for k in ("left", "top", "width", "height"))
-    bits = rle.runs_to_bits([int(run) for run in element.attrib["rle"].split(",")])
-    if bits.size != width * height:
-        raise ValueError(f"mask of {label!r}: runs add up to {bits.size} px, expected {width} x {height}")
-    return masks.instance_from_mask(label, bits.reshape(height, width), (left, top), score, attributes)
+def write_drawn(
+    path: str | Path, photos: Iterable[DrawnPhoto], labels: Labels = (), *, name: str = "", project: bool = False
+) -> None:
+    """Write one CVAT XML file, whole or not at all; only one photo is in memory at a time.
+
+    Args:
+        path: the file.
+        photos: in the order of the task's frames.
+        labels: definitions; labels that were drawn and have none get one of their own.
+        name: of the project or task.
+        project: write it as CVAT writes a project's export: each photo with its subset and task.
+    """
+    seen = Seen(labels)
+    tasks: dict[int, dict[str, Any]] = {}
+    with atomic_write(path) as temporary, tempfile.TemporaryFile(dir=Path(path).parent) as body:
+        for number, photo in enumerate(photos):
+            seen.add(photo.drawn)
+            _note_task(photo, tasks)
+            body.write("".join(_image(photo, number, project)).encode())
+        with temporary.open("wb") as out:
+            out.write(b'<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n')
+            out.write("".join(cvat_xml_meta.write(name, seen.definitions(), tasks, project=project)).encode())
+            body.seek(0)
+            shutil.copyfileobj(body, out, _COPY)
+            out.write(b"</annotations>\n")
 
 
-def _read_points(text: str) -> masks.Ring:
-    return np.array([[float(v) for v in pair.split(",")] for pair in text.split(";")], np.float64)
+def _note_task(photo: DrawnPhoto, tasks: dict[int, dict[str, Any]]) -> None:
+    task = photo.facts.get("cvat_task_id")
+    if task is not None:
+        tasks.setdefault(int(task), dict(photo.facts))
 
 
-def _read_polygon(element: Element) -> masks.Ring:
-    return _read_points(element.attrib["points"])
-
-
-def _read_box(element: Element) -> masks.Ring:
-    x0, y0, x1, y1 = (float(element.attrib[k]) for k in ("xtl", "ytl", "xbr", "ybr"))
-    return _rotated(np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]), element)
-
-
-def _read_ellipse(element: Element) -> masks.Ring:
-    cx, cy, rx, ry = (float(element.attrib[k]) for k in ("cx", "cy", "rx", "ry"))
-    angle = np.linspace(0, 2 * np.pi, 180, endpoint=False)
-    return _rotated(np.stack([cx + rx * np.cos(angle), cy + ry * np.sin(angle)], 1), element)
-
-
-def _rotated(ring: masks.Ring, element: Element) -> masks.Ring:
-    """Turn by CVAT's rotation: degrees clockwise on the screen about the centre."""
-    centre = (ring.min(0) + ring.max(0)) / 2
-    turn = cv2.getRotationMatrix2D((0, 0), -float(element.get("rotation", 0)), 1.0)[:, :2]
-    return np.asarray((ring - centre) @ turn.T + centre, np.float64)
-
-
-_INSTANCE_READERS = {"polygon": _read_polygon, "box": _read_box, "ellipse": _read_ellipse, "mask": _read_polygon}
-
-
-def _read_skeleton(element: Element, order: list[str]) -> Keypoints:
-    points = {p.attrib["label"]: p for p in element.iter("points")}
-    names = [name for name in order if name in points] or sorted(points, key=_natural)
-    visibility = [
-        HIDDEN if points[n].get("outside") == "1" else OCCLUDED if points[n].get("occluded") == "1" else VISIBLE
-        for n in names
-    ]
-    attributes = {a.attrib["name"]: a.text or "" for a in element.findall("attribute")}
-    score = _score(attributes.pop(CONFIDENCE, None))
-    xy = np.concatenate([_read_points(points[name].attrib["points"])[:1] for name in names])
-    return Keypoints(element.attrib["label"], tuple(names), xy, np.array(visibility, np.uint8), None, score, attributes)
-
-
-def _natural(name: str) -> tuple[int, str]:
-    return (int(name), "") if name.isdigit() else (1 << 30, name)
+def _image(photo: DrawnPhoto, number: int, project: bool) -> Iterator[str]:
+    width, height = photo.size_wh
+    head: dict[str, object] = {"id": number, "name": photo.name}
+    if project:
+        head["subset"] = photo.facts.get("cvat_subset") or "default"
+        head["task_id"] = photo.facts.get("cvat_task_id", "")
+    head |= {"width": width, "height": height}
+    yield "  <image" + "".join(f" {key}={quoted(value)}" for key, value in head.items() if value != "") + ">\n"
+    for one in photo.drawn:
+        yield from cvat_xml_shapes.write(one, "    ")
+    yield "  </image>\n"
