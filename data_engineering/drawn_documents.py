@@ -125,7 +125,9 @@ def _skeleton(one: Drawn, scale: NDArray[np.float64], order: Sequence[str]) -> D
     if outside:
         document["outside_px"] = outside
     details = {p.label: dict(p.attributes) for p in points.values() if p.attributes}
-    return document | ({"point_attributes": details} if details else {})
+    sources = {p.label: p.source for p in points.values() if p.source != one.source}  # a human moved some points
+    more = {"point_attributes": details, "point_sources": sources}
+    return document | {key: value for key, value in more.items() if value}
 
 
 def read_document(document: Document, size_wh: tuple[int, int], names: Sequence[str] = ()) -> Iterator[Drawn]:
@@ -234,7 +236,8 @@ def _read_keypoint(label: Document, scale: NDArray[np.float64], usual: Sequence[
     scores = label.get("confidence") or [1.0] * len(xy)
     covered = label.get("occluded") or [False] * len(xy)
     missing, outside_px = set(label.get("missing") or ()), label.get("outside_px") or {}
-    details = label.get("point_attributes") or {}
+    details, sources = label.get("point_attributes") or {}, label.get("point_sources") or {}
+    extra = _read_extra(label)
     elements = []
     for name, place, score, occluded in zip(names, xy, scores, covered, strict=True):
         if name in missing:
@@ -242,5 +245,6 @@ def _read_keypoint(label: Document, scale: NDArray[np.float64], usual: Sequence[
         hidden = not np.isfinite(place).all()
         at = np.array(outside_px.get(name, (0.0, 0.0)), np.float64) if hidden else place
         flags = {"occluded": bool(occluded), "outside": hidden, "attributes": details.get(name, {})}
+        flags["source"] = sources.get(name, extra["source"])
         elements.append(Drawn("points", str(name), at[None], score=float(score), **flags))
-    return Drawn("skeleton", label["label"], elements=tuple(elements), **_read_extra(label))
+    return Drawn("skeleton", label["label"], elements=tuple(elements), **extra)

@@ -55,7 +55,7 @@ def everything() -> tuple[Drawn, ...]:
     """One of each kind that CVAT has, with all that it may carry."""
     mask = np.zeros((5, 7), bool)
     mask[1:4, 2:6] = mask[0, 0] = True
-    points = (element("2", 40, 5.5), element("1", 5, 5), element("3", 40, 30, occluded=True))
+    points = (element("2", 40, 5.5), element("1", 5, 5, source="auto"), element("3", 40, 30, occluded=True))
     return (
         Drawn("polygon", "Porites", RING, attributes={"confidence": "80", "health": "dead"}, group=3, id=11),
         Drawn("polygon", "Porites", RING / 2, occluded=True, source="auto", score=0.25, z_order=-2, id=12),
