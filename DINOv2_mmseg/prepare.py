@@ -52,6 +52,8 @@ def main(
     seed: int = 0,
     only: str | None = None,
     fold: str | None = None,
+    field: str = "ground_truth",
+    view: str | None = None,
     overwrite: bool = False,
 ) -> prepared.Manifest:
     """Prepare a folder of class maps. It appears under its name only when it is whole.
@@ -77,8 +79,10 @@ def main(
         val: share of photos for validation, 0..1.
         test: share of photos that training never sees, 0..1.
         seed: of the split.
-        only: put every photo into this split, for evaluation; tags and shares count no more.
-        fold: ``K/N``: fold K of N is for validation, the rest for training; tags and shares count no more.
+        only: put every photo into this split, for evaluation; what is tagged ``test`` goes nowhere else.
+        fold: ``K/N``: fold K of N is for validation, the rest for training; of the tags only ``test`` counts.
+        field: of the dataset's masks and polygons.
+        view: only what this saved view of the dataset shows.
         overwrite: replace `out` if it is there.
 
     Raises:
@@ -96,12 +100,13 @@ def main(
     rule = class_maps.Rule(classes, unknown, tuple(ignore))
     if coralnet or points:
         _refuse({"--rendered": rendered, "--rectified": rectified, "--ignore-border": ignore_border}, "colonies")
+        _refuse({"--field": field != "ground_truth", "--view": view}, "colonies")
         source = _point_source(coralnet, photos, fiftyone, points)
         task = _points_task(source, rule, labelset, min_points, not_colony, superpixels)
     else:
         _refuse({"--photos": photos, "--labelset": labelset, "--min-points": min_points > 1}, "points")
         _refuse({"--not-colony": not_colony, "--superpixels": superpixels}, "points")
-        source = training_folder.Source(rendered, fiftyone, rectified)
+        source = training_folder.Source(rendered, fiftyone, rectified, field=field, view=view)
         task = _dense_task(source, rule, level, ignore_border)
     return _make(out, task, folds.deal(fold, source.names(), seed) if fold else split, seed, overwrite)
 

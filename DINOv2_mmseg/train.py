@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from DINOv2_mmseg import folder, settings
-from quadrat import experiment, files
+from quadrat import experiment, files, held_out
 from quadrat.predictor import Card
 
 MODULE = "DINOv2_mmseg"
@@ -62,6 +62,8 @@ def main(
         ValueError, FileNotFoundError, FileExistsError: a setting, the folder or the run does not fit.
     """
     manifest = folder.read(data)
+    used = {split: [photo for photo, _ in folder.pairs(data, split)] for split in ("train", "val")}
+    held_out.check(data, used)
     if not overfit and not resume:
         folder.check_can_train(manifest)
     first = None if resume else _settings(config, overrides, overfit, manifest)

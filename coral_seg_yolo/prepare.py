@@ -35,6 +35,8 @@ def main(
     test: float = 0.15,
     seed: int = 0,
     only: str | None = None,
+    field: str = "ground_truth",
+    view: str | None = None,
     overwrite: bool = False,
 ) -> prepared.Manifest:
     """Prepare a YOLO folder. It appears under its name only when it is whole.
@@ -48,7 +50,9 @@ def main(
         val: share of photos for validation, 0..1.
         test: share of photos that training never sees, 0..1.
         seed: of the split.
-        only: put every photo into this split, for evaluation; tags and shares count no more.
+        only: put every photo into this split, for evaluation; what is tagged ``test`` goes nowhere else.
+        field: of the dataset's labels.
+        view: only what this saved view of the dataset shows.
         overwrite: replace `out` if it is there.
 
     Raises:
@@ -57,7 +61,7 @@ def main(
     """
     from data_engineering import taxonomy, training_folder
 
-    source = training_folder.Source(rendered, fiftyone, rectified)
+    source = training_folder.Source(rendered, fiftyone, rectified, field=field, view=view)
     split = training_folder.Split(val, test, seed, only)
     labels = tuple(taxonomy.labels(level))
 

@@ -7,18 +7,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_engineering.training_folder import hash_of
+from data_engineering.places import TEST, hash_of, is_held_out
 from quadrat.shapes import Annotations
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One fold: its photos are ``val``, all others ``train``; ``test`` stays empty and tags do not count.
+    """One fold: its photos are ``val``, all others ``train``; those tagged ``test`` stay so, other tags do not count.
 
     Attributes:
         number: of the fold, 1..count.
         count: number of folds, at least 2.
-        held_out: hashes of the photos' names (`data_engineering.training_folder.hash_of`) that are ``val``.
+        held_out: hashes of the photos' names (`data_engineering.places.hash_of`) that are ``val``.
         seed: of the deal.
     """
 
@@ -29,7 +29,9 @@ class Fold:
     only: None = None
 
     def of(self, photo: Path, annotations: Annotations) -> str:
-        """``val`` for the photos of this fold, else ``train``."""
+        """``test`` for photos so tagged in FiftyOne, ``val`` for the others of this fold, else ``train``."""
+        if is_held_out(annotations):
+            return TEST
         return "val" if hash_of(photo.name, self.seed) in self.held_out else "train"
 
 

@@ -7,29 +7,33 @@ out; the folder appears under its name only when it is whole.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import itertools
-import os
-import re
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from tqdm import tqdm
 
-from quadrat import files, images
+from data_engineering.linking import distinct_stem, link, read_checked
+from data_engineering.places import SPLITS, Places, Split, split_of
+from quadrat import files, held_out, images
 from quadrat.formats import shapes_json
 from quadrat.shapes import Annotations
 
-SPLITS = ("train", "val", "test")
+__all__ = [
+    "SPLITS", "Places", "Sample", "Source", "Split", "Tally", "distinct_stem", "link", "make", "read_checked",
+    "split_of",
+]  # fmt: skip
+
 Sample = tuple[Path, Callable[[], Annotations]]
 Encode = Callable[[Annotations], tuple[bytes, "Counter[str]"]]
 """The label file of a photo, and how many objects of which kind it holds."""
+PHOTO_KINDS = ("images", "clean", "data")
+"""Kinds of files that are the photos of a prepared folder; all others belong to one of these."""
+GROUND_TRUTH = "ground_truth"
 Keep = Callable[[Annotations], Annotations]
 
 
@@ -42,30 +46,40 @@ class Source:
         fiftyone: the name of a FiftyOne dataset; or
         photos: a folder of photos without labels, or several, where a module can learn from such.
         rectified: take the rectified photos of a rendered folder.
+        field: of the dataset's labels.
+        view: only what this saved view of the dataset shows.
+
+    Raises:
+        ValueError: not exactly one source, or a view of something else than a dataset.
     """
 
     rendered: Path | Sequence[Path] | None = None
     fiftyone: str | None = None
     rectified: bool = False
     photos: Path | Sequence[Path] | None = None
+    field: str = GROUND_TRUTH
+    view: str | None = None
 
     def __post_init__(self) -> None:
         if sum(source is not None for source in (self.rendered, self.fiftyone, self.photos)) != 1:
             raise ValueError("expected one source: a rendered folder (--rendered) or a FiftyOne dataset (--fiftyone)")
+        if self.fiftyone is None and (self.view or self.field != GROUND_TRUTH):
+            raise ValueError("--field and --view are of a FiftyOne dataset: give --fiftyone, or leave them out")
 
     @property
     def words(self) -> str:
         """What a network trained on this has seen."""
         if self.photos:
             return f"photos of {', '.join(folder.resolve().name for folder in _listed(self.photos))}"
-        return "rendered quadrats" if self.rendered else f"FiftyOne dataset {self.fiftyone}"
+        of_view = f", view {self.view}" if self.view else ""
+        return "rendered quadrats" if self.rendered else f"FiftyOne dataset {self.fiftyone}{of_view}"
 
     def samples(self) -> Iterator[Sample]:
         """Every photo with what gives its labels, behind a progress bar."""
         if self.photos is not None:
             return _unlabelled(_listed(self.photos))
         if self.rendered is None:
-            return _fiftyone(str(self.fiftyone))
+            return _fiftyone(str(self.fiftyone), self.field, self.view)
         return itertools.chain.from_iterable(_rendered(folder, self.rectified) for folder in _listed(self.rendered))
 
     def names(self) -> list[str]:
@@ -75,45 +89,11 @@ class Source:
         if self.rendered is None:
             from data_engineering import dataset
 
-            return [Path(path).name for path in dataset.load(str(self.fiftyone)).values("filepath")]
+            samples = dataset.load(str(self.fiftyone))
+            samples = dataset.saved_view(samples, self.view) if self.view else samples
+            return [Path(path).name for path in samples.values("filepath")]
         roots = [folder / "rectified" if self.rectified else folder for folder in _listed(self.rendered)]
         return [truth.name for root in roots for truth in sorted((root / "truth").glob("*.json"))]
-
-
-class Places(Protocol):
-    """What says where photos go: `Split`, or `data_engineering.folds.Fold`."""
-
-    @property
-    def only(self) -> str | None:
-        """The one split that takes every photo, if there is one."""
-
-    def of(self, photo: Path, annotations: Annotations) -> str:
-        """The split of a photo."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """How photos go to train, val and test.
-
-    Attributes:
-        val: share for validation, above 0.
-        test: share that training never sees.
-        seed: of the split.
-        only: put every photo into this one, for evaluation; tags and shares count no more.
-    """
-
-    val: float = 0.15
-    test: float = 0.15
-    seed: int = 0
-    only: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.val <= 0 or self.test < 0 or self.val + self.test >= 1:
-            raise ValueError(f"val {self.val} and test {self.test}: expected val > 0, test >= 0 and room for training")
-
-    def of(self, photo: Path, annotations: Annotations) -> str:
-        """The split of a photo: `only`, its tag in FiftyOne, or by its name."""
-        return self.only or _tagged(annotations) or split_of(photo.name, self.seed, self.val, self.test)
 
 
 @dataclass
@@ -178,6 +158,8 @@ def drafted(
 ) -> Iterator[Path]:
     """Give a folder with ``{kind}/{split}`` to fill; it becomes `out` when the block ends well, else it goes.
 
+    What lies in its test split is listed then (`quadrat.held_out`), so that no training reads it.
+
     Args:
         out: the folder to make.
         kinds: of files: photos, labels and so on.
@@ -186,6 +168,7 @@ def drafted(
 
     Raises:
         FileExistsError: `out` is there and `overwrite` is not set.
+        HeldOutError: one photo is in the test split and in another, under two names.
     """
     if out.exists() and not overwrite:
         raise FileExistsError(f"{out} exists: choose another --out, or give --overwrite to replace it")
@@ -195,9 +178,15 @@ def drafted(
         for kind, each in itertools.product(kinds, SPLITS):
             (draft / layout.format(kind=kind, split=each)).mkdir(parents=True)
         yield draft
+        held_out.write(draft, {each: _photos(draft, kinds, layout, each) for each in SPLITS})
         if out.exists():
             out.rename(Path(name) / "replaced")
         draft.rename(out)
+
+
+def _photos(draft: Path, kinds: Iterable[str], layout: str, split: str) -> list[Path]:
+    folders = [draft / layout.format(kind=kind, split=split) for kind in kinds if kind in PHOTO_KINDS]
+    return [path for folder in folders for path in sorted(folder.iterdir())]
 
 
 def _add(
@@ -228,15 +217,6 @@ def _add(
     tally.objects.update(objects)
 
 
-def distinct_stem(photo: Path, taken: set[str]) -> str:
-    """The photo's name without suffix, with a few letters more where another folder had it; is added to `taken`."""
-    stem = photo.stem
-    if stem in taken:
-        stem = f"{stem}-{hashlib.sha256(str(photo).encode()).hexdigest()[:8]}"
-    taken.add(stem)
-    return stem
-
-
 def check_can_train(tally: Tally, split: Places) -> None:
     """Refuse a folder without a photo to train or to validate on, unless all were to go to one split.
 
@@ -249,70 +229,6 @@ def check_can_train(tally: Tally, split: Places) -> None:
             f"{dict(tally.photos)} photos usable, {len(tally.skipped)} skipped ({reasons}): training needs at "
             "least one in train and one in val; give more photos, a larger --val, or tags train and val"
         )
-
-
-def split_of(name: str, seed: int, val: float, test: float) -> str:
-    """The split of a photo: by the hash of its name, so that it stays where it is when other photos come or go.
-
-    Photos named ``{site}_{year}_{quadrat}`` are hashed without the year: a quadrat that was photographed in several
-    years lies in one split, and the test split holds quadrats that training never saw.
-
-    Returns:
-        ``train``, ``val`` or ``test``.
-    """
-    digest = hash_of(name, seed)
-    share = int.from_bytes(digest[:8], "big") / 2**64
-    return "test" if share < test else "val" if share < test + val else "train"
-
-
-def hash_of(name: str, seed: int) -> bytes:
-    """32 bytes that depend on a photo's name without suffix and year, and on the seed: the same for year twins."""
-    place = re.sub(r"_(19|20)\d\d_", "_", Path(name).stem, count=1)
-    return hashlib.sha256(f"{seed}:{place}".encode()).digest()
-
-
-def _tagged(annotations: Annotations) -> str | None:
-    tags = annotations.meta.get("tags", ())
-    found = [split for split in SPLITS if isinstance(tags, Iterable) and split in tags]
-    if len(found) > 1:
-        raise ValueError(f"{annotations.image} has the tags {found}: expected one of them")
-    return found[0] if found else None
-
-
-def read_checked(photo: Path, annotations: Annotations) -> images.Rgb:
-    """The photo, uint8 ``[H, W, 3]``, if it can be read whole and is as large as its annotations say.
-
-    Raises:
-        ValueError: it cannot, or is of another size.
-    """
-    image_rgb = images.read(photo)
-    height, width = image_rgb.shape[:2]
-    if (width, height) != annotations.size_wh:
-        raise ValueError(f"the photo is {width} x {height} px, its annotations are for {annotations.size_wh}")
-    return image_rgb
-
-
-def link(photo: Path, target: Path) -> None:
-    """Link `photo`: symbolic, else hard, else a copy. A JPEG without end marker is copied whole.
-
-    ultralytics mends such a file in place, and some of its versions would write through the link into the original.
-    """
-    if photo.suffix.lower() in {".jpg", ".jpeg"} and not _ends_well(photo):
-        images.write(target, images.read(photo))
-        return
-    for method in (os.symlink, os.link, shutil.copyfile):
-        try:
-            method(photo, target)
-            return
-        except OSError as error:
-            failure = error
-    raise failure
-
-
-def _ends_well(jpeg: Path) -> bool:
-    with jpeg.open("rb") as file:
-        file.seek(-2, os.SEEK_END)
-        return file.read() == b"\xff\xd9"
 
 
 def _rendered(folder: Path, rectified: bool) -> Iterator[Sample]:
@@ -336,10 +252,10 @@ def _listed(folders: Path | Sequence[Path]) -> Sequence[Path]:
     return [folders] if isinstance(folders, Path) else folders
 
 
-def _fiftyone(name: str) -> Iterator[Sample]:
+def _fiftyone(name: str, field: str, view: str | None) -> Iterator[Sample]:
     from data_engineering import dataset
 
-    for photo, known in tqdm(dataset.iter_annotations(name), desc="prepare", unit="photo"):
+    for photo, known in tqdm(dataset.iter_annotations(name, field, view=view), desc="prepare", unit="photo"):
         yield Path(photo), lambda known=known: known
 
 
@@ -352,6 +268,8 @@ def add_arguments(parser: argparse.ArgumentParser, *, unlabelled: bool = False) 
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--rendered", type=Path, nargs="+", metavar="DIR", help="folders of data_engineering.render")
     source.add_argument("--fiftyone", metavar="NAME", help="FiftyOne dataset; its tags train, val, test are obeyed")
+    parser.add_argument("--field", default=GROUND_TRUTH, help=f"of the dataset's labels (default {GROUND_TRUTH})")
+    parser.add_argument("--view", metavar="NAME", help="only what this saved view of the dataset shows")
     if unlabelled:
         source.add_argument("--photos", type=Path, nargs="+", metavar="DIR", help="folders of photographs, no labels")
     parser.add_argument("--out", type=Path, required=True, help="the folder to make")

@@ -41,6 +41,8 @@ def main(
     test: float = 0.15,
     seed: int = 0,
     only: str | None = None,
+    field: str = "ground_truth",
+    view: str | None = None,
     overwrite: bool = False,
 ) -> prepared.Manifest:
     """Prepare a folder of pairs. It appears under its name only when it is whole.
@@ -54,7 +56,9 @@ def main(
         val: share of photos for validation, 0..1.
         test: share of photos that training never sees, 0..1.
         seed: of the split.
-        only: put every photo into this split, for evaluation; tags and shares count no more.
+        only: put every photo into this split, for evaluation; what is tagged ``test`` goes nowhere else.
+        field: of the dataset's labels.
+        view: only what this saved view of the dataset shows.
         overwrite: replace `out` if it is there.
 
     Raises:
@@ -63,7 +67,7 @@ def main(
     """
     from data_engineering import training_folder
 
-    source = training_folder.Source(rendered, fiftyone, rectified, photos)
+    source = training_folder.Source(rendered, fiftyone, rectified, photos, field, view)
     split = training_folder.Split(val, test, seed, only)
     tally, strung, taken = training_folder.Tally(), Counter[str](), set[str]()
     with training_folder.drafted(out, prepared.KINDS, overwrite=overwrite) as draft:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from grid_inpainting import folder
 from grid_inpainting.settings import ON_RESUME, Settings, for_overfitting
-from quadrat import experiment, files
+from quadrat import experiment, files, held_out
 from quadrat.predictor import Card
 
 MODULE = "grid_inpainting"
@@ -60,6 +60,7 @@ def main(
         ValueError, FileNotFoundError, FileExistsError: a setting, the folder or the run does not fit.
     """
     manifest = folder.read(data)
+    held_out.check(data, {split: [pair.clean for pair in folder.pairs(data, split)] for split in ("train", "val")})
     settings = None if resume else _settings(config, overrides, overfit)
     run = experiment.open_run(MODULE, name, resume=resume)
     settings = settings or _settings_to_resume(run, data, overrides)

@@ -55,6 +55,36 @@ def photos(folder: Path, split: str) -> list[Path]:
     return sorted(path for path in (folder / "images" / split).iterdir() if not path.name.startswith("."))
 
 
+def used(folder: Path) -> dict[str, list[Path]]:
+    """The photos that ultralytics trains and validates on: what ``dataset.yaml`` names, wherever it lies.
+
+    Raises:
+        ValueError: there is no such file, or it names a place that is not there.
+    """
+    path = folder / "dataset.yaml"
+    raw = yaml.safe_load(path.read_text("utf-8")) if path.is_file() else None
+    if not isinstance(raw, dict) or not raw.get("train") or not raw.get("val"):
+        raise ValueError(f"{path} names no photos for train and val: prepare {folder} again")
+    root = folder / str(raw.get("path") or "")
+    return {
+        split: [photo for place in _listed(raw[split]) for photo in _at(root / place)] for split in ("train", "val")
+    }
+
+
+def _listed(value: object) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, (list, tuple)) else [str(value)]
+
+
+def _at(place: Path) -> list[Path]:
+    """The photos of a folder, or those that a text file lists, as ultralytics reads it."""
+    if place.is_dir():
+        return sorted(path for path in place.rglob("*") if path.is_file())
+    if not place.is_file():
+        raise ValueError(f"{place} is not there: expected a folder of photos, or a file that lists some")
+    lines = (line.strip() for line in place.read_text("utf-8").splitlines())
+    return [place.parent / line for line in lines if line]
+
+
 def labels_of(photo: Path) -> Path:
     """The label file of a photo in a prepared folder."""
     return photo.parents[2] / "labels" / photo.parent.name / f"{photo.stem}.txt"

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from quadrat import experiment, files
+from quadrat import experiment, files, held_out
 from quadrat.predictor import Card, write_card
 from yolo import folder, framework
 from yolo.settings import ON_RESUME, OVERFIT_REPEATS, Settings, for_overfitting, to_ultralytics
@@ -77,6 +77,7 @@ def train(
         ValueError, FileNotFoundError, FileExistsError: a setting, the folder or the run does not fit.
     """
     card = job.card(name or "", data)
+    held_out.check(data, folder.used(data))
     settings = None if resume else settings_of(job, config, overrides, overfit)
     run = experiment.open_run(job.module, name, resume=resume)
     settings = settings or _settings_to_resume(job, run, data, config, overrides, overfit)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +31,10 @@ def colonies(**labels: np.ndarray) -> tuple:
 
 
 def write_photo(path: Path) -> Path:
-    images.write(path, np.full((SIDE, SIDE, 3), 120, np.uint8))
+    """A gray photo; each name has its own, as no two photographs are the same file."""
+    picture = np.full((SIDE, SIDE, 3), 120, np.uint8)
+    picture[:8, :8] = zlib.crc32(path.stem.encode()) % 251
+    images.write(path, picture)
     return path
 
 
@@ -220,7 +224,7 @@ def test_tags_of_a_dataset_rule_over_the_hash(tmp_path, rendered, monkeypatch):
     photos = images.list_photos(rendered / "photos")[:4]
     tags = (["val"], ["train", "checked"], ["test"], ["train"])
 
-    def samples(name: str) -> Iterator[training_folder.Sample]:
+    def samples(name: str, *_: object) -> Iterator[training_folder.Sample]:
         for photo, tag in zip(photos, tags, strict=True):
             shapes = colonies(Porites=disc((30, 30), 20))
             made = Annotations(photo.name, (SIDE, SIDE), shapes, {"tags": tag})
@@ -313,6 +317,8 @@ def test_unknown_points_are_refused(tmp_path, table):
         ({"coralnet": Path("t.csv")}, "expected one source of points"),
         ({"points": "field"}, "expected one source of points"),
         ({"coralnet": Path("t.csv"), "photos": Path("p"), "ignore_border": 2}, "--ignore-border: only for colonies"),
+        ({"fiftyone": "reef", "points": "human", "field": "x", "view": "y"}, "--field, --view: only for colonies"),
+        ({"rendered": Path("r"), "view": "y"}, "--field and --view are of a FiftyOne dataset"),
         (
             {"rendered": Path("r"), "superpixels": 9, "not_colony": ["a"]},
             "--not-colony, --superpixels: only for points",

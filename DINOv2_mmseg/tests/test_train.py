@@ -19,6 +19,8 @@ import torch
 
 from DINOv2_mmseg import folder, foreign, network, train
 from DINOv2_mmseg.optimizing import rate_factor
+from quadrat import held_out
+from quadrat.held_out import HeldOutError
 from quadrat.predictor import read_card
 
 from .conftest import OTHER_LABELS, ROOT, Trained
@@ -306,6 +308,27 @@ def test_folders_that_cannot_be_trained_on_are_refused(
     folder.write(data, replace(folder.read(data), **change))
     with pytest.raises(ValueError, match=expected):
         train.main(data, overrides=TINY)
+    assert not unrun.exists()
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_photos_of_a_test_split_are_refused(tmp_path: Path, unrun: Path, split: str) -> None:
+    data = write_folder(tmp_path / "data")
+    (data / "test" / "labels").mkdir()
+    photo, label = folder.pairs(data, split)[0]
+    for path, kind in ((photo, "data"), (label, "labels")):
+        (data / "test" / kind / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(HeldOutError, match=f"are of the test split.*{photo.stem}"):
+        train.main(data, overrides=TINY)
+    assert not unrun.exists()
+
+
+def test_a_folder_for_evaluation_is_refused(tmp_path: Path, unrun: Path) -> None:
+    data = write_folder(tmp_path / "data")
+    held_out.write(data, {"train": [], "val": [], "test": [photo for photo, _ in folder.pairs(data, "train")]})
+    for overfit in (0, 2):
+        with pytest.raises(HeldOutError, match="was prepared with --only test"):
+            train.main(data, overrides=TINY, overfit=overfit)
     assert not unrun.exists()
 
 

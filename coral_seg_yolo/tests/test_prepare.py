@@ -98,7 +98,7 @@ def test_tags_of_a_dataset_rule_over_the_hash(tmp_path: Path, rendered: Path, mo
     photos = images.list_photos(rendered / "photos")[:4]
     tags = (["val"], ["train", "checked"], ["test"], ["train"])
 
-    def samples(name: str):
+    def samples(name: str, *_: object):
         for photo, tag in zip(photos, tags, strict=True):
             instance = masks.instance_from_mask("Porites", disc((40, 40), 20))
             yield (
@@ -155,7 +155,7 @@ def test_one_name_in_two_folders_gives_two_photos(tmp_path: Path, monkeypatch) -
     one = write_sample(tmp_path / "a", "q0", {"Porites": disc((40, 40), 20)})
     two = write_sample(tmp_path / "b", "q0", {"Acropora": disc((40, 40), 20)})
 
-    def samples(name: str):
+    def samples(name: str, *_: object):
         for photo in (one, two):
             yield photo, lambda: Annotations("q0.jpg", (SIDE, SIDE))
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from coral_seg_yolo import settings, train
+from coral_seg_yolo import prepare, settings, train
 from quadrat import experiment, images
 from quadrat.experiment import ConfigError
+from quadrat.held_out import HeldOutError
 from quadrat.predictor import read_card
 from yolo import settings as shared
 from yolo import training
@@ -100,6 +102,48 @@ def test_overrides_that_do_not_fit(data: Path, tmp_path: Path, override: str, me
 def test_labels_of_another_level_are_refused(data: Path) -> None:
     with pytest.raises(ValueError, match="level 'genus', the config wants level 'family'"):
         train.main(data, config=CONFIGS / "main_families" / "yolo11n.yaml", device="cpu")
+
+
+@pytest.fixture
+def own(data: Path, tmp_path: Path) -> Path:
+    """A copy of the prepared folder, to be changed."""
+    return Path(shutil.copytree(data, tmp_path / "own", symlinks=True))
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_photos_of_the_test_split_are_refused_wherever_they_were_moved(own: Path, tmp_path: Path, split: str) -> None:
+    photo = next((own / "images" / "test").iterdir())
+    photo.rename(own / "images" / split / f"renamed{photo.suffix}")
+    with pytest.raises(HeldOutError, match=rf"photos for {split} .*renamed\.jpg \(the same file as {photo.stem}\)"):
+        train.main(own, name="a", device="cpu")
+    assert not (tmp_path / "runs").exists(), "a run folder was made for nothing"
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_dataset_file_that_points_at_the_test_split_is_refused(own: Path, split: str, listed: bool) -> None:
+    place = "images/test"
+    if listed:
+        place = "mine.txt"
+        names = [f"./images/test/{photo.name}\n" for photo in (own / "images" / "test").iterdir()]
+        (own / place).write_text("".join(names))
+    raw = yaml.safe_load((own / "dataset.yaml").read_text())
+    (own / "dataset.yaml").write_text(yaml.safe_dump({**raw, split: ["images/train", place]}))
+    with pytest.raises(HeldOutError, match=f"photos for {split} are of the test split"):
+        train.main(own, name="a", device="cpu")
+
+
+def test_a_folder_for_evaluation_is_refused(rendered: Path, tmp_path: Path) -> None:
+    prepare.main(tmp_path / "data", rendered=rendered, only="test")
+    for overfit in (0, 2):
+        with pytest.raises(HeldOutError, match="was prepared with --only test"):
+            train.main(tmp_path / "data", overfit=overfit, device="cpu")
+
+
+def test_no_setting_names_other_photos(data: Path) -> None:
+    for override in ("data=elsewhere.yaml", "split=test"):
+        with pytest.raises(ConfigError, match="unknown key"):
+            train.main(data, overrides=[override], device="cpu")
 
 
 def test_overfitting_wants_as_many_photos(data: Path) -> None:

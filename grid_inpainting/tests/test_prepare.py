@@ -66,7 +66,7 @@ def test_photographs_with_grid_points_show_strings(tmp_path: Path, monkeypatch: 
     for name in shapes:
         images.write(tmp_path / f"{name}.jpg", np.full((SIZE_WH[1], SIZE_WH[0], 3), 90, np.uint8))
 
-    def samples(name: str):
+    def samples(name: str, *_: object):
         for photo, known in shapes.items():
             path = tmp_path / f"{photo}.jpg"
             tags = {"tags": ["train"] if photo == "none" else ["val"]}

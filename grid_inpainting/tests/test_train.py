@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,8 @@ from grid_inpainting.folder import Manifest
 from grid_inpainting.pairs import Pairs, Steps, _crops, draw_strokes
 from grid_inpainting.settings import Settings
 from grid_inpainting.training import learning_rate
-from quadrat import images
+from quadrat import held_out, images
+from quadrat.held_out import HeldOutError
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -210,6 +212,25 @@ def test_unfit_settings_are_refused(data: Path, override: str, expected: str) ->
         pytest.skip("there is a GPU")
     with pytest.raises(ValueError, match=expected):
         train.main(data, overrides=[*TINY, override], device="cpu")
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_photos_of_a_test_split_are_refused(data: Path, tmp_path: Path, split: str) -> None:
+    own = Path(shutil.copytree(data, tmp_path / "own"))
+    photos = {each: sorted((own / "clean" / each).iterdir()) for each in ("train", "val")}
+    held_out.write(own, {**photos, split: photos[split][1:], "test": photos[split][:1]})
+    with pytest.raises(HeldOutError, match=f"photos for {split} are of the test split.*{photos[split][0].name}"):
+        train.main(own, overrides=TINY, device="cpu")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_for_evaluation_is_refused(data: Path, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(data, tmp_path / "own"))
+    held_out.write(own, {"train": [], "val": [], "test": sorted((own / "clean" / "train").iterdir())})
+    assert train.run(["--data", str(own), *TINY]) == 1
+    with pytest.raises(HeldOutError, match="was prepared with --only test"):
+        train.main(own, overrides=TINY, overfit=2, device="cpu")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_samples_are_the_same_whoever_draws_them(data: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from grid_pose_detection import prepare, settings, train
 from grid_pose_detection.tests.test_prepare import write_quadrat
-from quadrat import experiment
+from quadrat import experiment, held_out
+from quadrat.held_out import HeldOutError
 from quadrat.predictor import read_card
 from yolo import settings as shared
 
@@ -63,6 +64,22 @@ def test_a_folder_of_the_other_formulation_or_label_is_refused(rendered: Path, t
             train.main(tmp_path / "data", config=CONFIGS / config, overrides=TINY, device="cpu")
     with pytest.raises(ValueError, match="-pose belongs to pose"):
         train.main(tmp_path / "data", overrides=[*TINY, "model=yolo11n-pose"], device="cpu")
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_photos_of_the_test_split_are_refused(rendered: Path, tmp_path: Path, split: str) -> None:
+    data = tmp_path / "data"
+    prepare.main(data, layouts=["corners"], rendered=rendered, val=0.4, test=0)
+    photo = sorted((data / "images" / split).iterdir())[0]
+    held_out.write(data, {"train": [], "val": [], "test": [photo]})
+    with pytest.raises(HeldOutError, match="prepared with --only test"):
+        train.main(data, overrides=TINY, device="cpu")
+    (data / held_out.FILE).unlink()
+    photo.rename(data / "images" / "test" / photo.name)
+    (data / "images" / split / f"again{photo.suffix}").symlink_to(data / "images" / "test" / photo.name)
+    with pytest.raises(HeldOutError, match=rf"photos for {split} .*again\.jpg"):
+        train.main(data, overrides=TINY, device="cpu")
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.rglob("yolo*.yaml")), ids=lambda path: path.parent.name + path.stem)
