@@ -27,8 +27,8 @@ setup:  ## make .venv with all that the project needs (TORCH_BACKEND=cpu for PyT
 demo: setup  ## the main job: photographs in, CVAT annotations out, in runs/demo/ (IMAGES=folder for your own)
 	$(PY) -m deploy.demo $(if $(IMAGES),--images "$(IMAGES)") $(ARGS)
 
-app: setup  ## look at the last demo in the FiftyOne app
-	$(PY) -m data_engineering.app $(ARGS)
+app: setup  ## review the last demo in the FiftyOne app (ARGS=name for a dataset of yours)
+	$(PY) -m data_engineering.review $(ARGS)
 
 host: setup  ## serve every function over HTTP, without Docker or Nuclio
 	$(PY) -m deploy.host $(ARGS)

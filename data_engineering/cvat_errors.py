@@ -12,7 +12,10 @@ from cvat_sdk.api_client.exceptions import ApiException, OpenApiException
 from cvat_sdk.core.exceptions import CvatSdkException, InvalidHostException
 from urllib3.exceptions import HTTPError, MaxRetryError, SSLError, TimeoutError
 
-URL, TOKEN, USER, PASSWORD = "CVAT_URL", "CVAT_TOKEN", "CVAT_USERNAME", "CVAT_PASSWORD"
+URL = "CVAT_URL"
+TOKEN = "CVAT_TOKEN"
+USER = "CVAT_USERNAME"
+PASSWORD = "CVAT_PASSWORD"
 """Environment variables."""
 
 _LONGEST_DETAIL = 300

@@ -245,7 +245,7 @@ def _make_dataset(done: Sequence[Done], rendered: Path | None) -> None:
     except Exception as error:  # no FiftyOne, or no database for it on this machine: everything else is done
         print(f"\nno FiftyOne dataset ({type(error).__name__}: {error}); everything else is written")
         return
-    print(f"\nFiftyOne dataset {DATASET!r}: open it with `make app` (or: python -m data_engineering.app)")
+    print(f"\nFiftyOne dataset {DATASET!r}: open it with `make app` (or: python -m data_engineering.review)")
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
