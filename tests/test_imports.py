@@ -140,3 +140,9 @@ def test_a_command_loads_no_framework_before_its_arguments_are_parsed(command):
     code = f"import sys, {command}; print(*sorted(set(sys.modules) & {FRAMEWORKS!r}))"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == ""
+
+
+def test_cvat_sdk_is_imported_by_the_files_that_are_named_for_it_alone():
+    users = [path for path in SOURCES if "cvat_sdk" in top(imported(path))]
+    assert users
+    assert [name_of(path) for path in users if not name_of(path).startswith("data_engineering/cvat_")] == []

@@ -107,6 +107,14 @@ def test_a_sure_prediction_that_nobody_drew_is_a_likely_mistake(polylines):
     assert labels_in(polylines, "likely label mistakes: yolo", "yolo")["a"] == ["Pavona"]
 
 
+def test_what_nobody_has_looked_at_is_no_mistake(samples):
+    sample = samples.match({"filepath": {"$regex": "c.jpg$"}}).first()
+    sample["yolo"] = detections(("Porites", 8, 0.99))
+    sample.save()
+    prepare(samples)
+    assert shown(samples)["likely label mistakes: yolo"] == "b"
+
+
 def test_a_second_time_nothing_is_computed_and_all_is_the_same(samples):
     first = prepare(samples)
     views, groups = shown(samples), [group.to_dict() for group in samples.app_config.sidebar_groups]
