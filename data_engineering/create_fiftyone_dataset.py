@@ -197,8 +197,10 @@ def describe(changes: Changes) -> str:
         f"dataset {changes.dataset!r}: {taken} taken over, {same} as before, {gone} gone; photos: "
         f"{changes.added} added, {changes.updated} brought up to date, {changes.removed} removed"
     ]
+    if not taken + same + gone and not changes.problems:
+        lines.append("nothing was taken over: only completed tasks are, or those of --statuses and --subsets")
     if changes.problems:
-        lines.append(f"{len(changes.problems)} problems:")
+        lines.append(f"{len(changes.problems)} problem{'s' if len(changes.problems) > 1 else ''}:")
         lines += [f"  {problem}" for problem in changes.problems[:_SHOWN]]
     if len(changes.problems) > _SHOWN:
         lines.append(f"  and {len(changes.problems) - _SHOWN} more: python -m data_engineering.report lists them")

@@ -21,8 +21,8 @@ from PIL import Image, ImageOps
 from quadrat import images
 
 NEAR = 0.05
-"""Cosine distance below which two photos are as good as the same. Saved again, half as large or a little brighter a photo
-moves by 0.02 at most, cut by 2 % at each border by up to 0.08; different quadrats of one reef are 0.2 and more apart."""
+"""Cosine distance below which two photos are as good as the same. Saved again, half as large or a little brighter, a
+photo moves by 0.02 at most; cut by 2 % at each border, by up to 0.08; other quadrats are 0.2 and more away."""
 
 _SIDE, _THUMBNAIL, _CELLS, _DIRECTIONS = 64, 16, 4, 8
 SIZE = _THUMBNAIL**2 + _CELLS**2 * _DIRECTIONS + _CELLS**2 * 3

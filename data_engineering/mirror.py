@@ -17,8 +17,9 @@ from typing import IO, Any
 
 import bson
 
+from data_engineering import corrections, drawn_fields, file_names
 from data_engineering import dataset as datasets
-from data_engineering import drawn_fields, file_names
+from data_engineering.corrections import Key
 from data_engineering.dataset import CVAT_LABELS, GROUND_TRUTH, UNFINISHED
 from data_engineering.formats.collection import Collection
 from data_engineering.labels import fo
@@ -44,6 +45,7 @@ _FACTS: Mapping[str, tuple[type[fo.Field], type[fo.Field] | None]] = {
     "area": (fo.StringField, None),
     "year": (fo.IntField, None),
     "quadrat_id": (fo.StringField, None),
+    corrections.CORRECTS: (fo.ListField, fo.StringField),
     "annotators": (fo.ListField, fo.StringField),
     "problems": (fo.ListField, fo.StringField),
 }
@@ -136,13 +138,13 @@ def mirror(
     if dataset is None:
         dataset = fo.Dataset(_unfinished(name), persistent=True)
     changes = Changes(name)
+    _remove_sources(dataset, gone, changes)
     for source in sources:
         if not again and dataset.info.get(SOURCES, {}).get(source.key) == source.stamp:
             changes.unchanged.append(source.key)
             continue
         _take_over(dataset, source, settings, changes)
         changes.sources.append(source.key)
-    _remove_sources(dataset, gone, changes)
     if changes.sources or changes.removed_sources:
         datasets.set_up_app(dataset, settings.field)
     if dataset.name != name:
@@ -173,17 +175,20 @@ def _take_over(dataset: fo.Dataset, source: Source, settings: Settings, changes:
     """All of a source is read before anything is written, so that one that ends badly changes nothing."""
     collection = source.read()
     labels = _joined(dataset, collection.labels)
-    before = _samples_of(dataset, source.key)
-    seen: set[_Key] = set()
+    before, corrected = _samples_of(dataset, source.key), corrections.corrected(dataset)
+    seen: dict[Key, Mapping[str, Any]] = {}
     with TemporaryFile() as spool:
         for photo in collection.photos:
+            if corrections.named(_key(photo)) in corrected:  # what came of its correction counts
+                continue
             changes.problems += photo.problems
-            seen.add(_key(photo))
+            seen[_key(photo)] = photo.facts
             if photo.path is not None:
                 changes.problems += _spool(photo, source.key, settings, labels, spool)
         spool.seek(0)
         with _noted(dataset, source):
             _declare(dataset, settings.field, labels)
+            before |= corrections.take(dataset, {key: facts for key, facts in seen.items() if key not in before})
             for entries in _chunks(bson.decode_file_iter(spool), _AT_ONCE):
                 _write(dataset, entries, before, settings, changes)
             unseen = [sample_id for key, sample_id in before.items() if key not in seen]
@@ -243,23 +248,20 @@ def _skeleton(label: Mapping[str, Any]) -> fo.KeypointSkeleton:
     return fo.KeypointSkeleton(labels=names, edges=edges)
 
 
-_Key = tuple[int | None, str, int | None]
-
-
-def _samples_of(dataset: fo.Dataset, source: str) -> dict[_Key, str]:
+def _samples_of(dataset: fo.Dataset, source: str) -> dict[Key, str]:
     if not dataset.has_field("pulled_from"):
         return {}
     view = dataset.match(fo.ViewField("pulled_from") == source)
-    ids, *parts = view.values(["id", "cvat_task_id", "photo_name", "cvat_frame"])
-    return dict(zip(zip(*parts, strict=True), ids, strict=True))
+    ids, tasks, names = view.values(["id", "cvat_task_id", "photo_name"])
+    return dict(zip(zip(tasks, names, strict=True), ids, strict=True))
 
 
-def _key(photo: DrawnPhoto) -> _Key:
-    return photo.facts.get("cvat_task_id"), photo.name, photo.facts.get("cvat_frame")
+def _key(photo: DrawnPhoto) -> Key:
+    return photo.facts.get("cvat_task_id"), photo.name
 
 
 def _write(
-    dataset: fo.Dataset, entries: list[dict[str, Any]], before: dict[_Key, str], settings: Settings, changes: Changes
+    dataset: fo.Dataset, entries: list[dict[str, Any]], before: dict[Key, str], settings: Settings, changes: Changes
 ) -> None:
     keys = [tuple(entry["key"]) for entry in entries]
     new = [entry for entry, key in zip(entries, keys, strict=True) if key not in before]
@@ -273,7 +275,7 @@ def _write(
         values = {ids[tuple(entry["key"])]: of(entry) for entry in some}
         dataset.set_values(path, values, key_field="id", validate=False, progress=False)
 
-    for fact in _FACTS if old else ():
+    for fact in (fact for fact in _FACTS if old and fact != corrections.CORRECTS):
         set_all(fact, lambda entry, fact=fact: entry["facts"].get(fact), old)
     if old:
         set_all("filepath", lambda entry: entry["path"], old)
@@ -307,8 +309,10 @@ def _remove_sources(dataset: fo.Dataset, gone: Iterable[str], changes: Changes) 
         if key not in dataset.info.get(SOURCES, {}):
             continue
         unseen = list(_samples_of(dataset, key).values())
+        # What these photos corrected comes back from its own task.
+        again = {one.split(":")[0] for one in dataset.select(unseen).distinct(corrections.CORRECTS)} | {key}
         dataset.delete_samples(unseen)
-        dataset.info[SOURCES] = {k: stamp for k, stamp in dataset.info[SOURCES].items() if k != key}
+        dataset.info[SOURCES] = {k: stamp for k, stamp in dataset.info[SOURCES].items() if k not in again}
         dataset.save()
         changes.removed += len(unseen)
         changes.removed_sources.append(key)

@@ -129,13 +129,13 @@ def _by_split(photos: Iterable[DrawnPhoto]) -> dict[str, list[DrawnPhoto]]:
 
 def describe(pushed: dict[str, Pushed], dry_run: bool) -> str:
     """What was done, a line a task."""
-    verb = "would be" if dry_run else "was"
+    verb, several = ("would be", "would be") if dry_run else ("was", "were")
     lines = []
     for title, one in pushed.items():
         task = "a new task" if one.task_id is None else f"task {one.task_id}"
         made = f"{verb} made" if one.created else "is there"
-        removed = f", {one.removed} {verb} taken out" if one.removed else ""
-        lines.append(f"{title}: {task} {made}; shapes: {one.shapes} {verb} drawn{removed}")
+        removed = f", {one.removed} {several} taken out" if one.removed else ""
+        lines.append(f"{title}: {task} {made}; shapes: {one.shapes} {several} drawn{removed}")
         if one.left_alone:
             lines.append(f"  {len(one.left_alone)} photos have annotations already and were left alone")
     return "\n".join(lines)

@@ -28,6 +28,7 @@ PARTS = {  # file -> the file on a page that it is a part of
     "quadrat.formats.cvat_xml_shapes": "quadrat.formats.cvat_xml",
     "data_engineering.labels": "data_engineering.dataset",
     "data_engineering.drawn_documents": "data_engineering.drawn_fields",
+    "data_engineering.corrections": "data_engineering.mirror",
     "data_engineering.cvat_answer": "data_engineering.cvat_annotate",
     "data_engineering.cvat_draw": "data_engineering.cvat_push",
     "data_engineering.cvat_errors": "data_engineering.cvat_server",

@@ -193,23 +193,27 @@ def _zip(path: Path) -> Iterator[zipfile.ZipFile]:
 @contextmanager
 def _unpacked(path: Path, scratch: Path | None) -> Iterator[Path]:
     """A ``.7z`` unpacked to a folder that is removed afterwards: its members cannot be read one by one."""
+    if scratch is not None:
+        scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=".7z-") as folder:
+        _unpack(path, Path(folder))
+        yield Path(folder)
+
+
+def _unpack(path: Path, folder: Path) -> None:
     import lzma
 
     import py7zr
     from py7zr.exceptions import ArchiveError, PasswordRequired
 
-    if scratch is not None:
-        scratch.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(dir=scratch, prefix=".7z-") as folder, disk_full(Path(folder)):
-            with py7zr.SevenZipFile(path, password=os.environ.get(PASSWORD) or None) as archive:
-                if archive.needs_password():
-                    _password(path)
-                members = archive.list()
-                links = [one.filename for one in members if getattr(one, "is_symlink", False)]
-                _check(path, [one.filename for one in members], links, sum(one.uncompressed or 0 for one in members))
-                archive.extractall(folder)
-            yield Path(folder)
+        with disk_full(folder), py7zr.SevenZipFile(path, password=os.environ.get(PASSWORD) or None) as archive:
+            if archive.needs_password():
+                _password(path)
+            members = archive.list()
+            links = [one.filename for one in members if getattr(one, "is_symlink", False)]
+            _check(path, [one.filename for one in members], links, sum(one.uncompressed or 0 for one in members))
+            archive.extractall(folder)
     except PasswordRequired:
         raise FormatError(f"{path}: locked: set {PASSWORD} to its password") from None
     except (ArchiveError, lzma.LZMAError, zlib.error, EOFError, ValueError, TypeError) as error:

@@ -19,7 +19,7 @@ pytest.importorskip("fiftyone")
 pytest.importorskip("cvat_sdk")
 
 from data_engineering import create_fiftyone_dataset as command
-from data_engineering import dataset, drawn_fields, export_annotations
+from data_engineering import dataset, drawn_fields, export_annotations, review_send
 from data_engineering.labels import fo
 from quadrat.drawn import DrawnPhoto
 from tests.cvat_stand_in import running, tasks
@@ -213,6 +213,51 @@ def test_what_is_missing_in_the_environment_is_named(signed_in, name, monkeypatc
     monkeypatch.delenv(variable)
     with pytest.raises(ValueError, match=variable):
         command.main(name)
+
+
+# ---------------------------------------------------------------------------------------------- corrections
+
+
+def test_what_was_sent_to_be_corrected_comes_back_as_the_same_photo(signed_in, name, monkeypatch):
+    monkeypatch.setenv("CVAT_TOKEN", signed_in.token)
+    project = seed(signed_in, name, tasks=2)
+    command.main(name)
+    first, _ = tasks_of(signed_in, project)
+    sample = dataset.load(name).match(fo.ViewField("photo_name") == "reef_2020_q1.jpg").first()
+    sample.tags += ["fix", "mine"]
+    sample["yolo"] = fo.Detections()
+    sample.save()
+    (sent,) = review_send.send(name, ["fix"])
+    task = signed_in.state.tasks[sent.task_id]
+    signed_in.draw(task, [polygon(signed_in, project, 0, 5)])
+    signed_in.complete(task)
+
+    changes = command.main(name)
+    assert (changes.sources, changes.added, changes.updated) == ([f"task {task.id}"], 0, 1)
+    back = dataset.load(name)[sample.id]
+    assert (len(back.ground_truth.polylines), back.cvat_task_id, back.tags) == (2, task.id, ["mine"])
+    assert back["yolo"] is not None
+    assert len(read(name)) == 8
+
+    signed_in.draw(first, [polygon(signed_in, project, frame, 8) for frame in (0, 1)])
+    assert command.main(name).updated == 3
+    shapes = {key: len(one.drawn) for key, one in read(name).items()}
+    assert (shapes["reef_2020_q0.jpg"], shapes["reef_2020_q1.jpg"], len(shapes)) == (2, 2, 8)
+    assert dataset.load(name)[sample.id].cvat_task_id == task.id
+
+    fresh = f"{name}-fresh"
+    try:
+        command.main(name, name=fresh)
+        assert {key: len(one.drawn) for key, one in read(fresh).items()} == shapes
+    finally:
+        fo.delete_dataset(fresh)
+
+    with signed_in.state.lock:
+        tasks.forget(signed_in.state, task)
+    command.main(name)
+    again = read(name)["reef_2020_q1.jpg"]
+    assert (again.facts["cvat_task_id"], len(again.drawn)) == (first.id, 2)
+    assert len(read(name)) == 8
 
 
 # ---------------------------------------------------------------------------------------------- files

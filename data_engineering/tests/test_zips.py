@@ -152,3 +152,13 @@ def test_a_folder_is_read_where_it_lies(tmp_path):
         assert not archive.has("../outside")
         with pytest.raises(FormatError, match="b is not in it"):
             archive.read("b")
+
+
+def test_what_fails_while_a_7z_is_open_is_not_blamed_on_the_file(tmp_path):
+    py7zr = pytest.importorskip("py7zr")
+    path = tmp_path / "a.7z"
+    with py7zr.SevenZipFile(path, "w") as archive:
+        archive.writestr(b"{}", "data/a.json")
+    with pytest.raises(ValueError, match="^the server is lost$"), zips.opened(path, scratch=tmp_path / "scratch"):
+        raise ValueError("the server is lost")
+    assert list((tmp_path / "scratch").iterdir()) == []
