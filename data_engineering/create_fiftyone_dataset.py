@@ -198,7 +198,7 @@ def describe(changes: Changes) -> str:
         f"{changes.added} added, {changes.updated} brought up to date, {changes.removed} removed"
     ]
     if not taken + same + gone and not changes.problems:
-        lines.append("nothing was taken over: only completed tasks are, or those of --statuses and --subsets")
+        lines.append("no task is completed (see --statuses and --subsets), or the dataset is there and --mode skips it")
     if changes.problems:
         lines.append(f"{len(changes.problems)} problem{'s' if len(changes.problems) > 1 else ''}:")
         lines += [f"  {problem}" for problem in changes.problems[:_SHOWN]]
