@@ -16,6 +16,8 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 import bson
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 
 from data_engineering import corrections, drawn_fields, file_names
 from data_engineering import dataset as datasets
@@ -30,6 +32,7 @@ SOURCES = "sources"
 """Key of ``dataset.info``: source -> stamp of what was taken over."""
 
 _AT_ONCE = 200
+_RAW = CodecOptions(document_class=RawBSONDocument)  # labels go to the database as they lie in the spool
 _LARGEST = 15 << 20  # bytes; the database takes 16 MB a sample
 _SPLITS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
 _FACTS: Mapping[str, tuple[type[fo.Field], type[fo.Field] | None]] = {
@@ -189,7 +192,7 @@ def _take_over(dataset: fo.Dataset, source: Source, settings: Settings, changes:
         with _noted(dataset, source):
             _declare(dataset, settings.field, labels)
             before |= corrections.take(dataset, {key: facts for key, facts in seen.items() if key not in before})
-            for entries in _chunks(bson.decode_file_iter(spool), _AT_ONCE):
+            for entries in _chunks(bson.decode_file_iter(spool, _RAW), _AT_ONCE):
                 _write(dataset, entries, before, settings, changes)
             unseen = [sample_id for key, sample_id in before.items() if key not in seen]
             dataset.delete_samples(unseen)
@@ -294,7 +297,7 @@ def _facts(photo: DrawnPhoto, source: str, settings: Settings) -> dict[str, Any]
 
 def _sample(entry: Mapping[str, Any], settings: Settings) -> fo.Sample:
     width, height = entry["size_wh"]
-    facts = entry["facts"]
+    facts = dict(entry["facts"])
     split = _SPLITS.get(str(facts.get("cvat_subset", "")).lower()) if settings.tag_subsets else None
     return fo.Sample(
         filepath=entry["path"],
