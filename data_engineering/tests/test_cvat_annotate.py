@@ -19,12 +19,11 @@ from cvat_sdk.auto_annotation import annotate_task
 from PIL import Image
 
 from data_engineering import annotate as command
-from data_engineering import cvat_annotate, cvat_draw, cvat_function, cvat_server
+from data_engineering import cvat_annotate, cvat_draw, cvat_function
 from data_engineering.cvat_errors import CvatError, OutageError
 from data_engineering.cvat_function import AnswerError, FunctionError
-from data_engineering.cvat_server import Account
 from quadrat import cvat_labels, masks
-from tests.cvat_stand_in import Server, running
+from tests.cvat_stand_in import Server
 from tests.cvat_stand_in.seed import picture
 from tests.cvat_stand_in.state import Task
 
@@ -108,18 +107,6 @@ def url(function: Function) -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_port}/functions/corals"
     server.shutdown()
     server.server_close()
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[Client]:
-    with cvat_server.connect(Account(server.url, server.token), poll_s=0.01, backoff_s=0.001) as client:
-        yield client
 
 
 @pytest.fixture

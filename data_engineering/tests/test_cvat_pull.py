@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from data_engineering.cvat_server import Account, Project
 from data_engineering.formats.collection import FormatError
 from quadrat import files
 from quadrat.drawn import DrawnPhoto
-from tests.cvat_stand_in import Server, running
+from tests.cvat_stand_in import Server
 
 ATTRIBUTE = {
     "name": "confidence",
@@ -36,18 +35,6 @@ ATTRIBUTE = {
 }
 LABELS = [{"name": "Porites", "type": "any", "color": "#aa0000", "attributes": [ATTRIBUTE]}]
 RING = [1.0, 1.0, 20.5, 1.0, 20.5, 30.25]
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[Client]:
-    with cvat_server.connect(Account(server.url, server.token), poll_s=0.01, backoff_s=0.001) as client:
-        yield client
 
 
 @pytest.fixture

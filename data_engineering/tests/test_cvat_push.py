@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,25 +17,13 @@ from data_engineering.cvat_errors import CvatError
 from data_engineering.cvat_server import Account, Project
 from quadrat import cvat_labels
 from quadrat.drawn import Drawn, DrawnPhoto
-from tests.cvat_stand_in import Server, running
+from tests.cvat_stand_in import Server
 
 NAMES = ("TL", "TR", "BR", "BL")
 SKELETON = cvat_labels.skeleton_label("quadrat", NAMES, [[10, 10], [90, 10], [90, 90], [10, 90]], [(0, 1)])
 LABELS = [*cvat_labels.segmentation_labels(["Porites", "Acropora"]), SKELETON]
 SIZE = (64, 48)
 RING = np.array([[1.0, 1.0], [20.5, 1.0], [20.5, 30.25]])
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[Client]:
-    with cvat_server.connect(Account(server.url, server.token), poll_s=0.01, backoff_s=0.001) as client:
-        yield client
 
 
 @pytest.fixture

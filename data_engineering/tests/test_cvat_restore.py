@@ -5,33 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cvat_sdk import Client
 
-from data_engineering import cvat_restore, cvat_server
+from data_engineering import cvat_restore
 from data_engineering import restore as command
 from data_engineering.cvat_errors import CvatError
-from data_engineering.cvat_server import Account
 from data_engineering.formats.collection import FormatError
-from tests.cvat_stand_in import Server, running
+from tests.cvat_stand_in import Server
 
 LABELS = [{"name": "Porites", "type": "polygon", "attributes": []}]
 RING = [1.0, 1.0, 20.5, 1.0, 20.5, 30.25]
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[Client]:
-    with cvat_server.connect(Account(server.url, server.token), poll_s=0.01, backoff_s=0.001) as client:
-        yield client
 
 
 @pytest.fixture
