@@ -19,7 +19,8 @@ from tqdm import tqdm
 from data_engineering import cvat_draw, cvat_function, cvat_photos, cvat_server
 from data_engineering.cvat_draw import Pushed
 from data_engineering.cvat_errors import CvatError, OutageError
-from data_engineering.cvat_function import AnswerError, FunctionError, RemoteFunction
+from data_engineering.cvat_function import RemoteFunction
+from data_engineering.function_url import AnswerError, FunctionError
 from quadrat.drawn import DrawnPhoto, Labels
 
 _AT_A_TIME = 16

@@ -25,7 +25,8 @@ from cvat_sdk.api_client.exceptions import ApiException
 from urllib3.exceptions import ProtocolError, TimeoutError
 
 from data_engineering.cvat_errors import PASSWORD, TOKEN, URL, USER, CvatError, MissingError, translated
-from data_engineering.cvat_http import LONGEST_WAIT_S, TRIES, PatientRest, Retry
+from data_engineering.cvat_http import PatientRest
+from data_engineering.patience import LONGEST_WAIT_S, TRIES, Retry
 
 MAX_JSON_BYTES = 512 * 2**20
 """The longest answer that is read as JSON: a task of 10,000 colonies drawn as masks has some 100 MB."""

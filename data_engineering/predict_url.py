@@ -10,37 +10,22 @@ all. QUADRAT_TOKEN holds the host's token, where it wants one.
 from __future__ import annotations
 
 import argparse
-import base64
-import json
-import os
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from data_engineering import function_url
+from data_engineering.function_url import AnswerError, FunctionError
 from quadrat import images
 from quadrat.formats import cvat_answer
 from quadrat.shapes import Shape
 
 if TYPE_CHECKING:
     from data_engineering.labels import fo
-
-TOKEN = "QUADRAT_TOKEN"
-_TIMEOUT_S = 150
-_TRIES = 4
-_AGAIN = (429, 500, 502, 503, 504)
-_LONGEST_WAIT_S = 30.0
-_MOST_BYTES = 256 * 2**20
-
-
-class FunctionError(ValueError):
-    """A function that is not there, refuses, or answers with something else than shapes."""
 
 
 @dataclass(slots=True)
@@ -86,10 +71,11 @@ def main(
         progress: told the number of photos that are done, and of all; `None` shows a progress bar.
 
     Raises:
-        FunctionError: the first photo gets no answer, so that the function itself must be wrong.
+        FunctionError: the function cannot be used.
+        AnswerError: the first photo gets no answer, so that the function itself must be wrong.
         DatasetError: no such dataset, or a field that holds something else.
     """
-    _check_url(url)
+    function_url.check(url)
     from data_engineering import dataset
 
     whole = dataset.load(name)
@@ -99,8 +85,8 @@ def main(
     ids, paths = _wanted(whole, view, field, overwrite, done)
     report = progress or _bar(len(ids))
     for count, (sample_id, path, answer) in enumerate(_answers(url, ids, paths, threshold, workers), 1):
-        if isinstance(answer, FunctionError):
-            if not done.photos:
+        if isinstance(answer, (FunctionError, AnswerError)):
+            if isinstance(answer, FunctionError) or not done.photos:
                 raise answer
             done.failed.append(f"{path}: {answer}")
         else:
@@ -110,66 +96,6 @@ def main(
     if done.photos:
         dataset.set_up_app(whole, field)
     return done
-
-
-def ask(url: str, photo: bytes, threshold: float | None = None, *, backoff_s: float = 1.0) -> list[dict[str, Any]]:
-    """Ask a function about one photo, again with growing pauses while it is busy or away.
-
-    Args:
-        url: of the function.
-        photo: the encoded file.
-        threshold: lowest score, 0..1.
-        backoff_s: first pause; each further one is twice as long.
-
-    Returns:
-        CVAT shapes, see `quadrat.formats.cvat_answer`.
-
-    Raises:
-        FunctionError: no answer, or none that is a list; the message has what the function said.
-    """
-    body = {"image": base64.b64encode(photo).decode("ascii")} | ({} if threshold is None else {"threshold": threshold})
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    if token := os.environ.get(TOKEN, "").strip():
-        request.add_unredirected_header("Authorization", f"Bearer {token}")
-    for attempt in range(_TRIES):
-        try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
-                return _read(url, response.read(_MOST_BYTES + 1))
-        except urllib.error.HTTPError as error:
-            said = _said(error)
-            if error.code not in _AGAIN or attempt == _TRIES - 1:
-                raise FunctionError(f"{url} answers {error.code}: {said}") from None
-        except (OSError, urllib.error.URLError) as error:
-            if attempt == _TRIES - 1:
-                reason = getattr(error, "reason", error)
-                raise FunctionError(f"{url} cannot be reached ({reason}): is `python -m deploy.host` up?") from None
-        time.sleep(min(backoff_s * 2**attempt, _LONGEST_WAIT_S))
-    raise AssertionError("unreachable")
-
-
-def _check_url(url: str) -> None:
-    if not url.startswith(("http://", "https://")):
-        raise FunctionError(
-            f"{url!r} is no address: expected one such as http://127.0.0.1:8070/functions/pth-yolo-coralseg"
-        )
-
-
-def _read(url: str, body: bytes) -> list[dict[str, Any]]:
-    try:
-        answer = json.loads(body) if len(body) <= _MOST_BYTES else None
-    except ValueError:
-        answer = None
-    if not isinstance(answer, list):
-        raise FunctionError(f"{url} does not answer with a list of shapes: is it the address of a detector?")
-    return answer
-
-
-def _said(error: urllib.error.HTTPError) -> str:
-    text = error.read(2000).decode("utf-8", "replace")
-    try:
-        return str(json.loads(text)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return text[:200] or str(error.reason)
 
 
 # ---------------------------------------------------------------------------------------------- the dataset's side
@@ -201,16 +127,16 @@ def _wanted(
 
 def _answers(
     url: str, ids: Sequence[str], paths: Sequence[str], threshold: float | None, workers: int
-) -> Iterator[tuple[str, str, _Answer | FunctionError]]:
-    def one(path: str) -> _Answer | FunctionError:
+) -> Iterator[tuple[str, str, _Answer | FunctionError | AnswerError]]:
+    def one(path: str) -> _Answer | FunctionError | AnswerError:
         try:
             photo = Path(path).read_bytes()
             size_wh = images.read_size_wh(path)
-            return _Answer(cvat_answer.read(ask(url, photo, threshold), size_wh), size_wh)
-        except FunctionError as error:
+            return _Answer(cvat_answer.read(function_url.ask(url, photo, threshold), size_wh), size_wh)
+        except (FunctionError, AnswerError) as error:
             return error
         except (OSError, ValueError, KeyError, TypeError) as error:
-            return FunctionError(f"{type(error).__name__}: {error}")
+            return AnswerError(f"{type(error).__name__}: {error}")
 
     todo = iter(zip(ids, paths, strict=True))
     with ThreadPoolExecutor(workers) as pool:

@@ -21,7 +21,7 @@ from PIL import Image
 from data_engineering import annotate as command
 from data_engineering import cvat_annotate, cvat_draw, cvat_function
 from data_engineering.cvat_errors import CvatError, OutageError
-from data_engineering.cvat_function import AnswerError, FunctionError
+from data_engineering.function_url import AnswerError, FunctionError
 from quadrat import cvat_labels, masks
 from tests.cvat_stand_in import Server
 from tests.cvat_stand_in.seed import picture

@@ -119,7 +119,7 @@ def test_a_fault_is_a_sentence(samples):
         function.answers = [(400, b'{"error": {"code": "bad", "message": "image: expected a photo"}}')]
         [(kind, said)] = execute("predict", samples, {"url": function.url, "field": "net"})
     assert kind == "error"
-    assert said.startswith("Predict: http://127.0.0.1")
+    assert said.startswith("Predict: the function answered 400")
     assert said.endswith("answers 400: image: expected a photo")
     assert "Traceback" not in said
 
@@ -229,5 +229,5 @@ def test_a_delegated_operator_fails_as_a_whole(samples):
     request = {"dataset_name": samples.name, "params": {"url": "nowhere", "field": "net"}, "delegated": True}
     ctx = ExecutionContext(request, operator_uri=operator.uri)
     assert ctx.delegated
-    with pytest.raises(ValueError, match="is no address"):
+    with pytest.raises(ValueError, match="is no URL of a function"):
         asyncio.run(do_execute_operator(operator, ctx, exhaust=True))

@@ -16,7 +16,7 @@ from data_engineering.tests.review_sample import dataset_of, stems
 
 pytest.importorskip("fiftyone")
 
-from data_engineering import predict_url  # noqa: E402
+from data_engineering import function_url, patience, predict_url  # noqa: E402
 
 SQUARE = {
     "label": "Porites",
@@ -154,17 +154,17 @@ def test_nothing_found_is_an_answer_too(function, samples):
 def test_a_busy_function_is_asked_again(function):
     busy = (503, error("busy"))
     function.answers = [busy, (429, b"slow down"), (200, b"[]")]
-    assert predict_url.ask(function.url, b"photo", backoff_s=0.001) == []
+    assert function_url.ask(function.url, b"photo", backoff_s=0.001) == []
     assert len(function.asked) == 3
     function.answers = [busy]
-    with pytest.raises(predict_url.FunctionError, match="answers 503: busy"):
-        predict_url.ask(function.url, b"photo", backoff_s=0.001)
-    assert len(function.asked) == 7
+    with pytest.raises(function_url.AnswerError, match="answered 503: busy"):
+        function_url.ask(function.url, b"photo", backoff_s=0.001)
+    assert len(function.asked) == 3 + 1 + patience.TRIES
 
 
 def test_a_refusal_is_said_and_not_repeated(function, samples):
     function.answers = [(400, error("image: expected a photo"))]
-    with pytest.raises(predict_url.FunctionError, match="answers 400: image: expected a photo"):
+    with pytest.raises(function_url.AnswerError, match="answered 400: image: expected a photo"):
         predict_url.main(function.url, samples.name, field="net", workers=1)
     assert len(function.asked) <= 8  # those that were on their way
     samples.reload()
@@ -185,27 +185,27 @@ def test_one_photo_that_fails_does_not_stop_the_rest(function, samples):
 @pytest.mark.parametrize("body", [b"no JSON", b'{"shapes": []}', b'"text"'])
 def test_an_address_that_is_no_detector_is_said(function, body):
     function.answers = [(200, body)]
-    with pytest.raises(predict_url.FunctionError, match="is it the address of a detector"):
-        predict_url.ask(function.url, b"photo")
+    with pytest.raises(function_url.AnswerError, match="expected a list of shapes|did not answer in JSON"):
+        function_url.ask(function.url, b"photo")
 
 
 def test_shapes_that_are_none_are_said(function, samples):
     function.answers = [(200, b'[{"label": "Porites", "type": "circle"}]')]
-    with pytest.raises(predict_url.FunctionError, match="circle"):
+    with pytest.raises(function_url.AnswerError, match="circle"):
         predict_url.main(function.url, samples.name, field="net")
 
 
 def test_a_function_that_is_not_there_is_said():
-    with pytest.raises(predict_url.FunctionError, match="cannot be reached"):
-        predict_url.ask("http://127.0.0.1:9/functions/none", b"photo", backoff_s=0.001)
-    with pytest.raises(predict_url.FunctionError, match="is no address"):
+    with pytest.raises(function_url.FunctionError, match="cannot be reached"):
+        function_url.ask("http://127.0.0.1:9/functions/none", b"photo", backoff_s=0.001)
+    with pytest.raises(function_url.FunctionError, match="is no URL of a function"):
         predict_url.main("coral", "any", field="net")
 
 
 def test_the_token_comes_from_the_environment(function, monkeypatch):
-    predict_url.ask(function.url, b"photo")
+    function_url.ask(function.url, b"photo")
     monkeypatch.setenv("QUADRAT_TOKEN", "secret")
-    predict_url.ask(function.url, b"photo")
+    function_url.ask(function.url, b"photo")
     assert [header.get("Authorization") for header in function.headers] == [None, "Bearer secret"]
 
 
