@@ -120,7 +120,7 @@ def test_a_fault_is_a_sentence(samples):
         [(kind, said)] = execute("predict", samples, {"url": function.url, "field": "net"})
     assert kind == "error"
     assert said.startswith("Predict: the function answered 400")
-    assert said.endswith("answers 400: image: expected a photo")
+    assert said.endswith("answered 400: image: expected a photo")
     assert "Traceback" not in said
 
 
