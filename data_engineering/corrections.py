@@ -18,13 +18,18 @@ TASK_ID, PHOTO_NAME, CORRECTS = "sent_task_id", "sent_photo_name", "corrects"
 DONE_TAGS = ("review", "fix", "sent")
 """Sample tags that go when a correction comes back."""
 
-Key = tuple[int | None, str]
-"""Task and name of a photo, which no two photos of a source share."""
+Key = tuple[str, int | None, str]
+"""Source, task and name of a photo, which no two photos of a dataset share."""
 
 
 def named(key: Key) -> str:
     """A photo as `CORRECTS` names it."""
-    return f"task {key[0]}: {key[1]}"
+    return "|".join(map(str, key))
+
+
+def source_of(corrected: str) -> str:
+    """The source that a photo of `CORRECTS` is of."""
+    return corrected.split("|")[0]
 
 
 def corrected(dataset: fo.Dataset) -> set[str]:
@@ -42,8 +47,8 @@ def take(dataset: fo.Dataset, photos: Mapping[Key, Mapping[str, Any]]) -> dict[K
     if not found:
         return {}
     samples = dataset.select(list(found.values()), ordered=True)
-    earlier = zip(*samples.values(["cvat_task_id", "photo_name", CORRECTS]), strict=True)
-    corrects = [[*(more or ()), named((task, name))] for task, name, more in earlier]
+    earlier = zip(*samples.values(["pulled_from", "cvat_task_id", "photo_name", CORRECTS]), strict=True)
+    corrects = [[*(more or ()), named((source, task, name))] for source, task, name, more in earlier]
     samples.set_values(CORRECTS, corrects, validate=False, progress=False)
     for path in (TASK_ID, PHOTO_NAME):
         if dataset.has_field(path):
@@ -53,7 +58,7 @@ def take(dataset: fo.Dataset, photos: Mapping[Key, Mapping[str, Any]]) -> dict[K
 
 
 def _sent_as(dataset: fo.Dataset, key: Key, facts: Mapping[str, Any]) -> str | None:
-    (task, name), field = key, fo.ViewField
+    (_, task, name), field = key, fo.ViewField
     sent: list[str] = []
     if task is not None and dataset.has_field(TASK_ID):
         sent = dataset.match((field(TASK_ID) == task) & (field(PHOTO_NAME) == name)).values("id")

@@ -128,32 +128,29 @@ def _of_server(
             return mirror.Changes(name)
         store = media or MEDIA / f"{_folder_name(project.name)}-{project.id}"
         known = mirror.stamps_of(name)
+        prefix = f"{client.api_map.host} project {project.id} task "
         pulled = cvat_pull.pull(
             client,
             project,
             store,
             subsets=subsets,
             statuses=statuses,
-            wanted=(lambda stamp: _key(stamp.task_id) not in known) if mode == "skip_existing" else None,
+            wanted=(lambda stamp: f"{prefix}{stamp.task_id}" not in known) if mode == "skip_existing" else None,
             workers=workers,
             force=mode == "force_refresh",
         )
-    there = {_key(task_id) for task_id in cvat_store.listed_ids(store)}
-    gone = [key for key in known if key.startswith("task ") and key not in there]
-    changes = mirror.mirror(name, _sources(pulled, store), settings, gone=gone, again=mode == "force_refresh")
+    there = {f"{prefix}{task_id}" for task_id in cvat_store.listed_ids(store)}
+    gone = [key for key in known if key.startswith(prefix) and key not in there]
+    changes = mirror.mirror(name, _sources(pulled, store, prefix), settings, gone=gone, again=mode == "force_refresh")
     changes.problems[:0] = pulled.failed
     return changes
-
-
-def _key(task_id: int) -> str:
-    return f"task {task_id}"
 
 
 def _digest(value: object) -> str:
     return hashlib.sha256(repr(value).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _sources(pulled: PullResult, store: Path) -> Iterator[Source]:
+def _sources(pulled: PullResult, store: Path, prefix: str) -> Iterator[Source]:
     from tqdm import tqdm
 
     from data_engineering import cvat_store
@@ -161,7 +158,7 @@ def _sources(pulled: PullResult, store: Path) -> Iterator[Source]:
 
     for task_id, stamp in tqdm(pulled.tasks.items(), desc="dataset", unit="task", disable=not pulled.tasks):
         folder = cvat_store.folder_of(store, task_id)
-        yield Source(_key(task_id), _digest(stamp), lambda folder=folder: cvat_store.read_task(folder))
+        yield Source(f"{prefix}{task_id}", _digest(stamp), lambda folder=folder: cvat_store.read_task(folder))
 
 
 # ---------------------------------------------------------------------------------------------- from files

@@ -24,7 +24,7 @@ from data_engineering import dataset as datasets
 from data_engineering.corrections import Key
 from data_engineering.dataset import CVAT_LABELS, GROUND_TRUTH, UNFINISHED
 from data_engineering.formats.collection import Collection
-from data_engineering.labels import fo
+from data_engineering.labels import DatasetError, fo
 from quadrat import cvat_labels, drawn
 from quadrat.drawn import DrawnPhoto, Labels
 
@@ -133,13 +133,15 @@ def mirror(
         again: take over those too that the dataset has as they are.
 
     Raises:
-        DatasetError: the dataset has a field of another kind.
+        DatasetError: the dataset was not made so, or has a field of another kind.
         FormatError: a source cannot be read; nothing of it is taken over, what was before it stays.
     """
     settings = settings or Settings()
     dataset = _find(name)
     if dataset is None:
         dataset = fo.Dataset(_unfinished(name), persistent=True)
+    elif dataset.name == name and SOURCES not in dataset.info:
+        raise DatasetError(f"dataset {name!r} is there and was not pulled: give the new one another name (--name)")
     changes = Changes(name)
     _remove_sources(dataset, gone, changes)
     for source in sources:
@@ -182,10 +184,11 @@ def _take_over(dataset: fo.Dataset, source: Source, settings: Settings, changes:
     seen: dict[Key, Mapping[str, Any]] = {}
     with TemporaryFile() as spool:
         for photo in collection.photos:
-            if corrections.named(_key(photo)) in corrected:  # what came of its correction counts
+            key = _key(photo, source.key)
+            if corrections.named(key) in corrected:  # what came of its correction counts
                 continue
             changes.problems += photo.problems
-            seen[_key(photo)] = photo.facts
+            seen[key] = photo.facts
             if photo.path is not None:
                 changes.problems += _spool(photo, source.key, settings, labels, spool)
         spool.seek(0)
@@ -204,7 +207,7 @@ def _spool(photo: DrawnPhoto, source: str, settings: Settings, labels: Labels, s
     assert photo.path is not None
     documents = drawn_fields.to_documents(photo, settings.field, drawn.sublabels_of(labels))
     entry = {
-        "key": list(_key(photo)),
+        "key": list(_key(photo, source)),
         "path": str(photo.path.resolve()),
         "size_wh": list(photo.size_wh),
         "facts": _facts(photo, source, settings),
@@ -256,11 +259,11 @@ def _samples_of(dataset: fo.Dataset, source: str) -> dict[Key, str]:
         return {}
     view = dataset.match(fo.ViewField("pulled_from") == source)
     ids, tasks, names = view.values(["id", "cvat_task_id", "photo_name"])
-    return dict(zip(zip(tasks, names, strict=True), ids, strict=True))
+    return {(source, task, name): sample_id for sample_id, task, name in zip(ids, tasks, names, strict=True)}
 
 
-def _key(photo: DrawnPhoto) -> Key:
-    return photo.facts.get("cvat_task_id"), photo.name
+def _key(photo: DrawnPhoto, source: str) -> Key:
+    return source, photo.facts.get("cvat_task_id"), photo.name
 
 
 def _write(
@@ -313,7 +316,7 @@ def _remove_sources(dataset: fo.Dataset, gone: Iterable[str], changes: Changes) 
             continue
         unseen = list(_samples_of(dataset, key).values())
         # What these photos corrected comes back from its own task.
-        again = {one.split(":")[0] for one in dataset.select(unseen).distinct(corrections.CORRECTS)} | {key}
+        again = {corrections.source_of(one) for one in dataset.select(unseen).distinct(corrections.CORRECTS)} | {key}
         dataset.delete_samples(unseen)
         dataset.info[SOURCES] = {k: stamp for k, stamp in dataset.info[SOURCES].items() if k not in again}
         dataset.save()

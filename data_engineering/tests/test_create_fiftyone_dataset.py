@@ -102,6 +102,10 @@ def tasks_of(server, project) -> list:
     return [task for task in server.state.tasks.values() if task.project == project.id]
 
 
+def key(server, task) -> str:
+    return f"{server.url} project {task.project} task {task.id}"
+
+
 def read(name: str) -> dict[str, DrawnPhoto]:
     return {photo.name: photo for photo in drawn_fields.iter_drawn(dataset.load(name), "ground_truth")}
 
@@ -168,7 +172,16 @@ def test_a_task_that_was_deleted_goes(signed_in, name):
     with signed_in.state.lock:
         tasks.forget(signed_in.state, first)
     changes = command.main(name)
-    assert (changes.removed, changes.removed_sources) == (4, [f"task {first.id}"])
+    assert (changes.removed, changes.removed_sources) == (4, [key(signed_in, first)])
+
+
+def test_projects_that_share_a_dataset_leave_each_other_alone(signed_in, name):
+    first, second = seed(signed_in, name, tasks=1), seed(signed_in, f"{name} too", tasks=2)
+    command.main(str(first.id), name=name)
+    assert command.main(str(second.id), name=name).removed == 0
+    assert command.main(str(first.id), name=name).removed == 0
+    assert len(read(name)) == 8
+    assert len(dataset.load(name)) == 12
 
 
 def test_a_skeleton_that_lacks_a_point_is_kept_and_told(signed_in, name):
@@ -233,7 +246,7 @@ def test_what_was_sent_to_be_corrected_comes_back_as_the_same_photo(signed_in, n
     signed_in.complete(task)
 
     changes = command.main(name)
-    assert (changes.sources, changes.added, changes.updated) == ([f"task {task.id}"], 0, 1)
+    assert (changes.sources, changes.added, changes.updated) == ([key(signed_in, task)], 0, 1)
     back = dataset.load(name)[sample.id]
     assert (len(back.ground_truth.polylines), back.cvat_task_id, back.tags) == (2, task.id, ["mine"])
     assert back["yolo"] is not None

@@ -222,10 +222,18 @@ def test_modules_get_instances_and_keypoints(name, photos):
     assert known.meta["facts"]["quadrat_id"] == "q1"
 
 
-def test_a_field_of_predictions_is_no_place_for_what_people_drew(name, photos):
+def test_a_dataset_that_was_not_pulled_is_left_alone(name, photos):
     made = dataset.create(name, [(photos[0].path, Annotations(photos[0].name, SIZE))])
-    with pytest.raises(DatasetError, match="holds Detections"):
+    with pytest.raises(DatasetError, match="was not pulled"):
         mirror.mirror(made.name, [source(photos)])
+    assert len(made) == 1
+
+
+def test_a_field_of_predictions_is_no_place_for_what_people_drew(name, photos):
+    mirror.mirror(name, [source(photos[:1])])
+    dataset.attach(name, "net", [(photos[0].path, Annotations(photos[0].name, SIZE))])
+    with pytest.raises(DatasetError, match="holds Detections"):
+        mirror.mirror(name, [source(photos, stamp="2")], Settings(field="net"))
 
 
 def test_an_ellipse_that_was_moved_in_the_app_is_the_polygon_it_became(name, photos):
