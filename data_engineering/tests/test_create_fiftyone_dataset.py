@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -9,7 +10,9 @@ import signal
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -25,6 +28,8 @@ from quadrat.drawn import DrawnPhoto
 from tests.cvat_stand_in import running, tasks
 
 ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared" / "cvat"
+EXPORTS = sorted(path for path in SHARED.rglob("*.zip") if "coco" not in path.name)
 PORITES = {
     "name": "Porites",
     "type": "any",
@@ -301,6 +306,41 @@ def test_a_dataset_goes_out_and_comes_back(signed_in, name, tmp_path, format):
         assert command.main(again, source=out).unchanged == ["file " + out.name]
     finally:
         fo.delete_dataset(again)
+
+
+@pytest.mark.skipif(not EXPORTS, reason="needs the recorded exports")
+@pytest.mark.parametrize("export", EXPORTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_recorded_export_loads_with_all_that_is_in_it(name, tmp_path, export):
+    changes = command.main(name, source=export, media=tmp_path / "media")
+    in_it = counted(export)
+    told = [problem for problem in changes.problems if "photo" in problem or "file" in problem]
+    if not with_photos(export):
+        assert len(told) >= in_it.pop("photos") > 0
+        return
+    assert changes.problems == []
+    found = Counter(one.kind for photo in read(name).values() for one in photo.drawn)
+    assert {"photos": changes.added, **found} == in_it
+
+
+def with_photos(export: Path) -> bool:
+    with zipfile.ZipFile(export) as archive:
+        return any(member.endswith((".jpg", ".png")) for member in archive.namelist())
+
+
+def counted(export: Path) -> dict[str, int]:
+    """Photos, and annotations by kind, as plain XML or JSON has them."""
+    kinds: Counter[str] = Counter()
+    with zipfile.ZipFile(export) as archive:
+        names = archive.namelist()
+        if "annotations.xml" in names:
+            images = list(ElementTree.fromstring(archive.read("annotations.xml")).iter("image"))
+            kinds.update("rectangle" if each.tag == "box" else each.tag for image in images for each in image)
+            return {"photos": len(images), **kinds}
+        for member in (member for member in names if member.endswith("annotations.json")):
+            for job in json.loads(archive.read(member)):
+                kinds.update(shape["type"] for shape in job["shapes"])
+                kinds.update("tag" for _ in job["tags"])
+        return {"photos": sum(member.endswith((".jpg", ".png")) for member in names), **kinds}
 
 
 def test_bad_files_are_refused_and_the_dataset_stays(signed_in, name, tmp_path):
