@@ -128,7 +128,7 @@ def _of_server(
             return mirror.Changes(name)
         store = media or MEDIA / f"{_folder_name(project.name)}-{project.id}"
         known = mirror.stamps_of(name)
-        prefix = f"{client.api_map.host} project {project.id} task "
+        prefix = f"project {project.id} of {project.raw.get('created_date')} task "  # whatever the server's address is
         pulled = cvat_pull.pull(
             client,
             project,
@@ -143,6 +143,7 @@ def _of_server(
     gone = [key for key in known if key.startswith(prefix) and key not in there]
     changes = mirror.mirror(name, _sources(pulled, store, prefix), settings, gone=gone, again=mode == "force_refresh")
     changes.problems[:0] = pulled.failed
+    changes.left_out = len(pulled.left_out)
     return changes
 
 
@@ -194,8 +195,13 @@ def describe(changes: Changes) -> str:
         f"dataset {changes.dataset!r}: {taken} taken over, {same} as before, {gone} gone; photos: "
         f"{changes.added} added, {changes.updated} brought up to date, {changes.removed} removed"
     ]
-    if not taken + same + gone and not changes.problems:
-        lines.append("no task is completed (see --statuses and --subsets), or the dataset is there and --mode skips it")
+    if changes.left_out:
+        tasks = "1 task was" if changes.left_out == 1 else f"{changes.left_out} tasks were"
+        lines.append(
+            f"{tasks} left out: not completed (--statuses), of another subset (--subsets) or skipped by --mode"
+        )
+    elif not taken + same + gone and not changes.problems:
+        lines.append("the project has no task, or the dataset is there and --mode skips it")
     if changes.problems:
         lines.append(f"{len(changes.problems)} problem{'s' if len(changes.problems) > 1 else ''}:")
         lines += [f"  {problem}" for problem in changes.problems[:_SHOWN]]

@@ -56,13 +56,13 @@ def main(
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
-    from data_engineering.formats.known import FORMATS
+    from data_engineering.formats.known import WRITTEN
 
     parser = argparse.ArgumentParser(
         prog="python -m data_engineering.export_annotations", description=__doc__.splitlines()[0]
     )
     parser.add_argument("name", help="FiftyOne dataset")
-    parser.add_argument("--format", choices=FORMATS, default="cvat", help="default: cvat, for CVAT for images 1.1")
+    parser.add_argument("--format", choices=WRITTEN, default="cvat", help="default: cvat, for CVAT for images 1.1")
     parser.add_argument("--out", type=Path, required=True, help="file or folder to write")
     parser.add_argument("--field", default="ground_truth", help="of the shapes (default ground_truth)")
     parser.add_argument("--view", help="only what this saved view shows")

@@ -96,6 +96,7 @@ class Changes:
         added: number of photos that are new.
         updated: number of photos that were there and got their shapes anew.
         removed: number of photos that are in no source any more.
+        left_out: number of CVAT tasks that were not asked for.
         problems: a sentence for everything that could not be kept as it was.
     """
 
@@ -106,6 +107,7 @@ class Changes:
     added: int = 0
     updated: int = 0
     removed: int = 0
+    left_out: int = 0
     problems: list[str] = field(default_factory=list)
 
 
@@ -139,6 +141,7 @@ def mirror(
     settings = settings or Settings()
     dataset = _find(name)
     if dataset is None:
+        _check_name(name)
         dataset = fo.Dataset(_unfinished(name), persistent=True)
     elif dataset.name == name and SOURCES not in dataset.info:
         raise DatasetError(f"dataset {name!r} is there and was not pulled: give the new one another name (--name)")
@@ -155,6 +158,14 @@ def mirror(
     if dataset.name != name:
         dataset.name = name
     return changes
+
+
+def _check_name(name: str) -> None:
+    """FiftyOne makes addresses of names, and takes no two whose address is the same: better now than at the end."""
+    slug = fo.core.utils.to_slug(name)
+    for other in fo.list_datasets():
+        if fo.core.utils.to_slug(other) == slug:
+            raise DatasetError(f"FiftyOne takes {name!r} for {other!r}, which is there: choose another --name")
 
 
 def _unfinished(name: str) -> str:

@@ -112,11 +112,8 @@ def definitions(labels: Labels, photos: Iterable[DrawnPhoto]) -> list[dict[str, 
     """
     from quadrat.drawn_labels import Seen
 
-    seen = Seen(labels)
-    for photo in photos:
-        seen.add(photo.drawn)
     # A network's masks are corrected with whatever tool a person likes.
-    return [{**one, "type": "any"} if one.get("type") == "mask" else dict(one) for one in seen.definitions()]
+    return [{**one, "type": "any"} if one.get("type") == "mask" else dict(one) for one in Seen(labels).of(photos)]
 
 
 def _by_split(photos: Iterable[DrawnPhoto]) -> dict[str, list[DrawnPhoto]]:

@@ -104,12 +104,15 @@ def skeleton_label(
         "name": label,
         "color": colour(label),
         "type": "skeleton",
-        "sublabels": [
-            {"name": name, "attributes": [], "type": "points", "color": colour(f"{label} {name}")} for name in names
-        ],
+        "sublabels": sublabels(label, names),
         "svg": "\n".join(lines + circles),
         "attributes": _attributes(attributes),
     }
+
+
+def sublabels(label: str, names: Iterable[str]) -> list[dict[str, Any]]:
+    """The points of a skeleton label as the constructor lists them."""
+    return [{"name": name, "attributes": [], "type": "points", "color": colour(f"{label} {name}")} for name in names]
 
 
 def read_skeleton(raw: object, label: str | None = None) -> Skeleton:

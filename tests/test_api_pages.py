@@ -43,7 +43,6 @@ PARTS = {  # file -> the file on a page that it is a part of
     "data_engineering.formats.coco_shapes": "data_engineering.formats.coco",
     "data_engineering.formats.folders": "data_engineering.formats.zips",
     "data_engineering.formats.photo_files": "data_engineering.formats.zips",
-    "data_engineering.formats.seen_labels": "data_engineering.formats.collection",
     "data_engineering.formats.taglab_written": "data_engineering.formats.taglab",
     "data_engineering.formats.tied": "data_engineering.formats.coco",
     "data_engineering.formats.yolo_lines": "data_engineering.formats.yolo",

@@ -5,14 +5,13 @@ The real FiftyOne and the real cvat-sdk, a stand-in for the server, and rendered
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +25,7 @@ from data_engineering import create_fiftyone_dataset, dataset, leakage, push, sp
 from data_engineering.formats import cvat_images
 from data_engineering.formats.collection import Collection
 from data_engineering.labels import fo
+from data_engineering.mirror import Changes
 from data_engineering.render.folder import render_folder
 from data_engineering.render.settings import Settings
 from DINOv2_mmseg import prepare as prepare_maps
@@ -39,6 +39,7 @@ from tests.cvat_stand_in import running
 from tests.test_readme import check, commands
 
 PAGE = Path(__file__).parents[1] / "docs" / "prepare-data.md"
+TEXT = PAGE.read_text("utf-8")
 SMALL = Settings(size_px=224, rectified_px=96, colonies=(3, 6), frames={"pvc": 1.0}, layouts={"grid11x11": 1.0})
 NAMES = [f"{site}_{year}_q{number}" for site in ("tiahura", "haapiti") for year in (2023, 2024) for number in (1, 2)]
 PROJECTS = {"corners": "quadrat_corner", "grid": "grid", "colonies": None}
@@ -222,13 +223,16 @@ def test_points_lie_where_they_were_rendered(reef, tmp_path, project, layout, po
     manifest = prepare_points.main(tmp_path / "d", layouts=[layout], fiftyone=f"{PREFIX}-{project}")
     assert manifest.skipped == {}
     check_split(reef, project, tmp_path / "d", "images/{}", ".jpg")
+    total = 0
     for stem, path in placed(tmp_path / "d", "truth/{}", ".json").items():
         (found,) = shapes_json.read(path).keypoints
         (known,) = (one for one in reef.truths[stem].keypoints if one.label == PROJECTS[project])
         assert (len(found.names), found.names) == (points, known.names)
         np.testing.assert_array_equal(found.visibility, known.visibility)
         seen = known.visibility != HIDDEN
+        total += int(seen.sum())
         assert np.abs(found.xy_px - known.xy_px)[seen].max(initial=0) < 0.01
+    assert total > len(NAMES) * points / 2
 
 
 def test_the_network_that_paints_gets_the_photos_without_strings(reef, tmp_path):
@@ -250,11 +254,8 @@ COMMANDS = [words for words in commands(PAGE) if words and "-m" in words[1:2]]
 
 def parser_of(module: str) -> Callable[[list[str]], object]:
     """What takes the arguments of a command: `_parse`, or the parser that `_parser` makes."""
-    found = importlib.import_module({"deploy.host": "deploy.host.cli"}.get(module, module))
-    if hasattr(found, "_parse"):
-        return found._parse
-    parser: argparse.ArgumentParser = getattr(found, "_parser", lambda: None)()
-    return parser.parse_args
+    found = importlib.import_module({"data_engineering.render": "data_engineering.render.__main__"}.get(module, module))
+    return found._parse if hasattr(found, "_parse") else found._parser().parse_args
 
 
 def test_the_page_names_every_module_of_the_way():
@@ -274,13 +275,62 @@ def test_commands_of_the_page_are_understood(words):
         parser_of(words[2])(words[3:])
 
 
-def test_the_page_has_messages_as_they_are_printed():
-    text = PAGE.read_text("utf-8")
-    changes = SimpleNamespace(
-        dataset="colonies", sources=["task 3"], unchanged=[], removed_sources=[], added=16, updated=0, removed=0,
-        problems=[],
-    )  # fmt: skip
-    assert create_fiftyone_dataset.describe(changes) in text
-    empty = SimpleNamespace(**{**vars(changes), "sources": [], "added": 0})
-    assert create_fiftyone_dataset.describe(empty).splitlines()[1] in text
-    assert json.dumps("{site}_{year}_{quadrat}").strip('"') in text
+def without_numbers(text: str) -> str:
+    return re.sub(r"\d+", "N", text)
+
+
+def assert_on_the_page(message: str, url: str = "http://nowhere") -> None:
+    """The page has the message; numbers, dates and the server's address may differ."""
+    assert without_numbers(message.replace(url, "https://cvat.example.org")) in without_numbers(TEXT)
+
+
+def refusal(project: str, **more: Any) -> str:
+    with pytest.raises(ValueError, match=r"\w") as refused:
+        create_fiftyone_dataset.main(project, name=f"{PREFIX}-refused", **more)
+    assert not fo.dataset_exists(f"{PREFIX}-refused")
+    return str(refused.value)
+
+
+def test_the_page_has_what_a_pull_prints():
+    assert_on_the_page(create_fiftyone_dataset.describe(Changes("colonies", sources=["task 3"], added=16)))
+    assert_on_the_page(create_fiftyone_dataset.describe(Changes("colonies")))
+
+
+def test_the_page_has_the_refusals_of_a_server(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with running() as server:
+        monkeypatch.setenv("CVAT_URL", server.url)
+        for variable in ("CVAT_TOKEN", "CVAT_USERNAME", "CVAT_PASSWORD"):
+            monkeypatch.delenv(variable, raising=False)
+        assert_on_the_page(refusal("Reef"))
+        monkeypatch.setenv("CVAT_USERNAME", "bridge")
+        monkeypatch.setenv("CVAT_PASSWORD", "wrong")
+        assert_on_the_page(refusal("Reef"), server.url)
+        monkeypatch.setenv("CVAT_TOKEN", server.read_token)
+        server.add_project("Fine-grained segmentation")
+        for _ in range(2):
+            server.add_project("Reef")
+        assert_on_the_page(refusal("Fine grained segmentation"), server.url)
+        assert_on_the_page(refusal("Reef"), server.url)
+
+
+def test_the_page_has_what_is_said_of_files(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    layout = template.load("grid11x11")
+    grid = Keypoints(layout.label, layout.names, 5 + 40 * layout.uv)
+    photo = from_annotations(Annotations("haapiti_2023_q01.jpg", (64, 48), (grid,)), source="manual")
+    (skeleton,) = photo.drawn
+    lacking = replace(skeleton, elements=tuple(one for one in skeleton.elements if one.label != "57"))
+    images.write(tmp_path / "photos" / photo.name, np.zeros((48, 64, 3), np.uint8))
+    known = Collection([replace(photo, drawn=(lacking,))], labels_of("grid"), "grid")
+    cvat_images.write(known, tmp_path / "grid.xml", with_images=False)
+    changes = create_fiftyone_dataset.main(
+        f"{PREFIX}-lacking", source=tmp_path / "grid.xml", photos=[tmp_path / "photos"]
+    )
+    try:
+        assert_on_the_page("\n".join(create_fiftyone_dataset.describe(changes).splitlines()[1:]))
+        assert dataset.load(f"{PREFIX}-lacking").first().problems == changes.problems
+    finally:
+        fo.delete_dataset(f"{PREFIX}-lacking")
+    (tmp_path / "colonies.zip").write_bytes(b"PK")
+    assert_on_the_page(refusal("old_reef", source=Path("colonies.zip"), format="cvat"))

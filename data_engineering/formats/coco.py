@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_engineering.formats import coco_shapes, folders, seen_labels, tied
+from data_engineering.formats import coco_shapes, folders, tied
 from data_engineering.formats.collection import Collection, FormatError
 from data_engineering.formats.losses import Losses
-from data_engineering.formats.seen_labels import Points
-from quadrat import files
-from quadrat.drawn import Drawn, DrawnPhoto, Labels
+from quadrat import cvat_labels, files
+from quadrat.drawn import Drawn, DrawnPhoto, Labels, sublabels_of
+from quadrat.drawn_labels import Seen
 
 Raw = Mapping[str, Any]
 
@@ -200,19 +200,17 @@ def _take(raw: Raw, title: str, document: _Document, here: Mapping[Any, _Gathere
 
 
 def _labels(documents: Sequence[_Document], photos: Sequence[DrawnPhoto]) -> list[dict[str, Any]]:
-    named = {raw["name"]: raw for document in documents for raw in document.categories.values()}
-    pointed = {
-        raw["name"]: Points(tuple(map(str, raw["keypoints"])), _edges(raw))
-        for document in documents
-        for raw in document.categories.values()
-        if raw.get("keypoints")
-    }
+    categories = [raw for document in documents for raw in document.categories.values()]
+    named = {raw["name"]: raw for raw in categories}
+    skeletons = {raw["name"]: raw for raw in categories if raw.get("keypoints")}
+    pointed = {name: tuple(map(str, raw["keypoints"])) for name, raw in skeletons.items()}
     own = [
         name
         for name, raw in named.items()
-        if (parent := raw.get("supercategory")) not in pointed or name not in pointed[parent].names or parent == name
+        if (parent := raw.get("supercategory")) not in pointed or name not in pointed[parent] or parent == name
     ]  # CVAT lists a skeleton's points as categories below it
-    return seen_labels.definitions(photos, own, skeletons=pointed)
+    edges = {name: _edges(raw) for name, raw in skeletons.items()}
+    return Seen(names=own, points=pointed, edges=edges).of(photos)
 
 
 def _edges(category: Raw) -> tuple[tuple[int, int], ...]:
@@ -287,17 +285,20 @@ def _place(folder: Path, photos: Sequence[DrawnPhoto], out: Path, losses: Losses
 def _categories(labels: Labels, photos: Sequence[DrawnPhoto], losses: Losses) -> dict[str, dict[str, Any]]:
     losses.add("label's colour", sum("color" in label for label in labels))
     losses.add("label's definition of an attribute", sum(len(label.get("attributes") or ()) for label in labels))
-    defined = {str(label["name"]): label for label in labels}
-    for label in seen_labels.definitions(photos):
-        defined.setdefault(label["name"], label)
-    made = {}
-    for number, (name, label) in enumerate(defined.items(), 1):
-        made[name] = {"id": number, "name": name, "supercategory": ""}
-        if label.get("sublabels"):
-            points = seen_labels.points_of(label)
-            edges = [[i + 1, j + 1] for i, j in points.edges]
-            made[name] |= {"keypoints": list(points.names), "skeleton": edges}
+    defined = {str(label["name"]): label for label in Seen(labels).of(photos)}
+    made: dict[str, dict[str, Any]] = {
+        name: {"id": number, "name": name, "supercategory": ""} for number, name in enumerate(defined, 1)
+    }
+    for name, points in sublabels_of(list(defined.values())).items():
+        made[name] |= {"keypoints": points, "skeleton": _lines(defined[name])}
     return made
+
+
+def _lines(label: Raw) -> list[list[int]]:
+    try:
+        return [[i + 1, j + 1] for i, j in cvat_labels.read_skeleton(dict(label)).edges]
+    except ValueError:
+        return []  # lines are for the eye only
 
 
 def _document(photos: Iterable[DrawnPhoto], categories: Mapping[str, Raw], losses: Losses) -> dict[str, Any]:

@@ -13,10 +13,11 @@ import numpy as np
 
 from data_engineering import coralnet
 from data_engineering.coralnet import CoralNetError, Point
-from data_engineering.formats import folders, seen_labels
+from data_engineering.formats import folders
 from data_engineering.formats.collection import Collection, FormatError
 from data_engineering.formats.losses import Losses
 from quadrat.drawn import Drawn, DrawnPhoto
+from quadrat.drawn_labels import Seen
 
 ANNOTATOR = "annotator"
 TABLE = "annotations.csv"
@@ -46,7 +47,7 @@ def read(path: str | Path, *, photos: Sequence[Path] = (), extract_to: Path | No
             raise FormatError(str(error).replace(str(table), str(path) if path.is_file() else str(table))) from error
         sized = folders.Finder(photos, [table.parent], path).sized(points)
         found = tree.settled(_photo(name, points[name], *sized[name]) for name in points)
-    return Collection(found, seen_labels.definitions(found), path.stem)
+    return Collection(found, Seen().of(found), path.stem)
 
 
 def _table(root: Path, source: Path) -> Path:

@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 
 from data_engineering.formats import zips
 from data_engineering.formats.collection import Collection, FormatError
+from quadrat.images import IMAGE_SUFFIXES
 
 FORMATS = {
     "cvat": "cvat_images",
@@ -18,8 +19,11 @@ FORMATS = {
     "yolo": "yolo",
     "coralnet": "coralnet_csv",
     "taglab": "taglab",
+    "photos": "photos_alone",
 }
 """Name of a format -> module in this folder."""
+WRITTEN = tuple(name for name in FORMATS if name != "photos")
+"""Names of those that are written as well as read."""
 
 _HEAD = 1 << 16
 
@@ -74,7 +78,7 @@ def _members(path: Path) -> Iterable[str]:
 
 
 def _of_members(names: Iterable[str]) -> str | None:
-    there = {PurePosixPath(name) for name in names}
+    there = {PurePosixPath(name) for name in names if not PurePosixPath(name).name.startswith(".")}
     top = {place.name for place in there if len(place.parts) <= 2}
     if "annotations.xml" in top:
         return "cvat"
@@ -86,7 +90,9 @@ def _of_members(names: Iterable[str]) -> str | None:
         return "coco"
     if any(name.endswith(".csv") for name in top):
         return "coralnet"
-    return "taglab" if any(name.endswith(".json") for name in top) else None
+    if any(name.endswith(".json") for name in top):
+        return "taglab"
+    return "photos" if any(place.suffix.lower() in IMAGE_SUFFIXES for place in there) else None
 
 
 def _of_json(path: Path) -> str | None:

@@ -21,11 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from data_engineering.formats import folders, seen_labels, taglab_written
+from data_engineering.formats import folders, taglab_written
 from data_engineering.formats.collection import Collection, FormatError
 from data_engineering.formats.taglab_written import CENTRE, EMPTY, FACTS, INSTANCE, NOTE, write
 from quadrat import masks
 from quadrat.drawn import Drawn, DrawnPhoto
+from quadrat.drawn_labels import Seen
 
 __all__ = ["read", "write"]
 
@@ -59,7 +60,7 @@ def read(path: str | Path, *, photos: Sequence[Path] = (), extract_to: Path | No
     used = {one.label for photo in found for one in photo.drawn}
     names = [str(raw["name"]) for raw in labels if raw["name"] != EMPTY or EMPTY in used]
     colours = {str(raw["name"]): taglab_written.hexadecimal(raw["fill"]) for raw in labels if raw.get("fill")}
-    return Collection(found, seen_labels.definitions(found, names, colours=colours), path.stem)
+    return Collection(found, Seen(names=names, colours=colours).of(found), path.stem)
 
 
 def _project_file(root: Path, source: Path) -> Path:

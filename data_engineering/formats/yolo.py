@@ -16,13 +16,13 @@ from typing import Any
 
 import yaml
 
-from data_engineering.formats import folders, seen_labels, yolo_lines
+from data_engineering.formats import folders, yolo_lines
 from data_engineering.formats.collection import Collection, FormatError
-from data_engineering.formats.seen_labels import Points
 from data_engineering.formats.yolo_lines import Classes
 from data_engineering.formats.yolo_written import CONFIG, SPLITS, write
 from quadrat import images
 from quadrat.drawn import Drawn, DrawnPhoto
+from quadrat.drawn_labels import Seen
 
 __all__ = ["read", "write"]
 
@@ -53,8 +53,7 @@ def read(path: str | Path, *, photos: Sequence[Path] = (), extract_to: Path | No
         finder = folders.Finder(photos, [], path)
         sized = _sized(items, finder, path)
         found = tree.settled(_read_photo(item, *sized[item.name, item.labels], classes) for item in items)
-    skeletons = {name: Points(points) for name, points in classes.points.items()}
-    return Collection(found, seen_labels.definitions(found, classes.names, skeletons=skeletons), path.stem)
+    return Collection(found, Seen(names=classes.names, points=classes.points).of(found), path.stem)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from typing import Any
 
 import yaml
 
-from data_engineering.formats import folders, seen_labels, yolo_lines
+from data_engineering.formats import folders, yolo_lines
 from data_engineering.formats.collection import Collection
 from data_engineering.formats.losses import Losses
 from data_engineering.formats.yolo_lines import Classes, Task
 from quadrat import files
-from quadrat.drawn import DrawnPhoto, Labels
+from quadrat.drawn import DrawnPhoto, Labels, sublabels_of
+from quadrat.drawn_labels import Seen
 
 CONFIG = "data.yaml"
 SPLITS: Mapping[str, Sequence[str]] = {
@@ -69,12 +70,11 @@ def write(collection: Collection, out: str | Path, *, task: Task | None = None, 
 def _classes(labels: Labels, photos: Sequence[DrawnPhoto], task: Task, losses: Losses) -> Classes:
     losses.add("label's colour", sum("color" in label for label in labels))
     losses.add("label's definition of an attribute", sum(len(label.get("attributes") or ()) for label in labels))
-    defined = {str(label["name"]): label for label in labels}
-    for label in seen_labels.definitions(photos):
-        defined.setdefault(label["name"], label)
+    defined = Seen(labels).of(photos)
+    points = {name: tuple(names) for name, names in sublabels_of(defined).items()}
     if task != "pose":
-        return Classes(tuple(name for name, label in defined.items() if not label.get("sublabels")))
-    points = {name: seen_labels.points_of(label).names for name, label in defined.items() if label.get("sublabels")}
+        others = {one.label for photo in photos for one in photo.drawn if one.kind != "skeleton"}
+        return Classes(tuple(str(one["name"]) for one in defined if one["name"] not in points.keys() - others))
     return Classes(tuple(points), (max(map(len, points.values()), default=1), 3), points)
 
 

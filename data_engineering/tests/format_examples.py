@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from data_engineering.formats import seen_labels
 from data_engineering.formats.collection import Collection
-from data_engineering.formats.seen_labels import Points
-from quadrat import images
+from quadrat import cvat_labels, images
 from quadrat.drawn import Drawn, DrawnPhoto
 
 SIZE = (160, 120)
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 NAMES = ("1", "2", "3", "4")
-SKELETON = seen_labels.skeleton("grid", Points(NAMES, ((0, 1), (1, 2))))
+SKELETON = cvat_labels.skeleton_label(
+    "grid", NAMES, [[5, 5], [95, 5], [95, 95], [5, 95]], ((0, 1), (1, 2)), attributes=False
+)
 
 
 def photo_file(folder: Path, name: str = "a.png", size_wh: tuple[int, int] = SIZE) -> Path:

@@ -108,7 +108,8 @@ def tasks_of(server, project) -> list:
 
 
 def key(server, task) -> str:
-    return f"{server.url} project {task.project} task {task.id}"
+    made = server.state.projects[task.project].created
+    return f"project {task.project} of {made} task {task.id}"
 
 
 def read(name: str) -> dict[str, DrawnPhoto]:
@@ -341,6 +342,18 @@ def counted(export: Path) -> dict[str, int]:
                 kinds.update(shape["type"] for shape in job["shapes"])
                 kinds.update("tag" for _ in job["tags"])
         return {"photos": sum(member.endswith((".jpg", ".png")) for member in names), **kinds}
+
+
+def test_photographs_alone_begin_a_dataset(name, tmp_path):
+    photo(tmp_path / "photos" / "a" / "reef_2024_q1.jpg")
+    photo(tmp_path / "photos" / "reef_2024_q2.jpg", 99)
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"no photo")
+    changes = command.main(name, source=tmp_path / "photos")
+    assert changes.added == 2
+    (problem,) = changes.problems
+    assert problem.startswith("broken.jpg: ")
+    assert sorted(read(name)) == ["a/reef_2024_q1.jpg", "reef_2024_q2.jpg"]
+    assert dataset.load(name).values("year") == [2024, 2024]
 
 
 def test_bad_files_are_refused_and_the_dataset_stays(signed_in, name, tmp_path):

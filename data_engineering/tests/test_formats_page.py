@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_engineering.formats import known, seen_labels
+from data_engineering.formats import known
 from data_engineering.formats.collection import Collection
 from data_engineering.tests.format_examples import SIZE, box, mask, photo_file, polygon, same, skeleton
 from quadrat.drawn import Drawn, DrawnPhoto, from_annotations, sublabels_of, to_annotations
+from quadrat.drawn_labels import Seen
 from quadrat.formats import shapes_json
 
 PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text("utf-8")
@@ -132,7 +133,7 @@ def cells(word: str) -> Iterator[tuple[str, str]]:
 def round_trip(row: Row, column: str, folder: Path) -> tuple[DrawnPhoto, Sequence[Any], Any]:
     """The photo and labels that come back, and what the format said it lost."""
     photo = DrawnPhoto("a.png", SIZE, row.drawn, photo_file(folder, "photos/a.png"), FACTS)
-    labels = row.labels or seen_labels.definitions([photo])
+    labels = row.labels or Seen().of([photo])
     if column == SHAPES:
         shapes_json.write(folder / "a.json", to_annotations(photo, sublabels_of(labels)))
         return from_annotations(shapes_json.read(folder / "a.json"), as_masks=True), (), None

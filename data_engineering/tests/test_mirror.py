@@ -222,6 +222,12 @@ def test_modules_get_instances_and_keypoints(name, photos):
     assert known.meta["facts"]["quadrat_id"] == "q1"
 
 
+def test_a_name_that_fiftyone_takes_for_another_is_refused_before_any_work(name, photos):
+    mirror.mirror(name, [source(photos[:1])])
+    with pytest.raises(DatasetError, match="choose another --name"):
+        mirror.mirror(name.replace("-", "_"), [source(photos)])
+
+
 def test_a_dataset_that_was_not_pulled_is_left_alone(name, photos):
     made = dataset.create(name, [(photos[0].path, Annotations(photos[0].name, SIZE))])
     with pytest.raises(DatasetError, match="was not pulled"):

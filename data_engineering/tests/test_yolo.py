@@ -117,6 +117,13 @@ def test_what_becomes_something_else_is_counted(tmp_path):
     assert {one.kind for one in only(tmp_path / "boxes").drawn} == {"rectangle"}
 
 
+@pytest.mark.parametrize(("task", "kind"), [("segment", "polygon"), ("pose", "skeleton")])
+def test_a_label_of_outlines_and_skeletons_is_a_class_of_both_tasks(tmp_path, task, kind):
+    yolo.write(collection(tmp_path, polygon("grid"), skeleton()), tmp_path / "out", task=task)
+    (photo,) = yolo.read(tmp_path / "out").photos
+    assert [(one.kind, one.label) for one in photo.drawn] == [(kind, "grid")]
+
+
 def test_points_outside_the_photo_move_or_hide(tmp_path):
     outside = Drawn("polygon", "p", np.array([[-5, 10], [50, 130], [60, 20]], float))
     losses = yolo.write(collection(tmp_path, outside), tmp_path / "out")
