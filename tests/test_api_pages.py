@@ -40,6 +40,7 @@ PARTS = {  # file -> the file on a page that it is a part of
     "data_engineering.cvat_store": "data_engineering.cvat_pull",
     "data_engineering.function_url": "data_engineering.predict_url",
     "data_engineering.patience": "data_engineering.cvat_server",
+    "data_engineering.formats.photos_alone": "data_engineering.formats.known",
     "data_engineering.formats.coco_shapes": "data_engineering.formats.coco",
     "data_engineering.formats.folders": "data_engineering.formats.zips",
     "data_engineering.formats.photo_files": "data_engineering.formats.zips",
