@@ -158,20 +158,8 @@ def _photo(
     if key not in gathered:
         path = finder.find(name)
         facts = {"cvat_subset": document.subset} if document.subset else {}
-        gathered[key] = _Gathered(name, _size(raw, path, document.name), path, facts)
+        gathered[key] = _Gathered(name, folders.size_of(raw, path, f"{document.name}: photo {name!r}"), path, facts)
     return gathered[key]
-
-
-def _size(raw: Raw, path: Path | None, where: str) -> tuple[int, int]:
-    width, height = raw.get("width"), raw.get("height")
-    if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
-        return width, height
-    if path is None:
-        raise FormatError(
-            f"{where}: photo {raw['file_name']!r} has width {width!r} and height {height!r} and is not there to tell: "
-            "name its folder (--photos)"
-        )
-    return folders.read_size(path, Path(where))
 
 
 def _take(raw: Raw, title: str, document: _Document, here: Mapping[Any, _Gathered]) -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from data_engineering import training_folder
 from data_engineering.formats import zips
@@ -153,6 +154,22 @@ def read_size(photo: Path, source: str | Path) -> tuple[int, int]:
         return images.read_size_wh(photo)
     except (OSError, ValueError) as error:
         raise FormatError(f"{source}: its photo cannot be read ({error}): get it from where it came") from error
+
+
+def size_of(raw: Mapping[str, Any], path: Path | None, where: str) -> tuple[int, int]:
+    """Width and height in px that a format says, else those of the photo's file.
+
+    Raises:
+        FormatError: neither is there, or the file is no photo; `where` says whose.
+    """
+    width, height = raw.get("width"), raw.get("height")
+    if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
+        return width, height
+    if path is None:
+        raise FormatError(
+            f"{where} has width {width!r} and height {height!r}, and is not there to tell: name its folder (--photos)"
+        )
+    return read_size(path, where)
 
 
 def safe_name(name: str, source: str | Path) -> str:

@@ -98,7 +98,7 @@ def _photo(raw: Raw, where: str, finder: folders.Finder) -> DrawnPhoto:
     name = _name(raw, str(named[0]))
     absolute = Path(str(named[0]))
     path = absolute if absolute.is_absolute() and absolute.is_file() else finder.find(_name({}, str(named[0])))
-    size_wh = _size(raw, path, where)
+    size_wh = folders.size_of(raw, path, where)
     annotations = raw.get("annotations") or {}
     lists = annotations if isinstance(annotations, dict) else {"regions": annotations}
     drawn: list[Drawn] = []
@@ -121,17 +121,6 @@ def _name(raw: Raw, filename: str) -> str:
     told = str(raw.get("name") or "").replace("\\", "/")
     path = PurePosixPath(told if folders.is_photo(told) else filename.replace("\\", "/"))
     return path.name if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] else path.as_posix()
-
-
-def _size(raw: Raw, path: Path | None, where: str) -> tuple[int, int]:
-    width, height = raw.get("width"), raw.get("height")
-    if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
-        return width, height
-    if path is None:
-        raise FormatError(
-            f"{where}: width {width!r} and height {height!r}, and no photo to tell: name its folder (--photos)"
-        )
-    return folders.read_size(path, where)
 
 
 def _region(raw: Raw) -> list[Drawn]:

@@ -166,7 +166,7 @@ def test_points_lie_in_the_middle_of_their_pixel(tmp_path):
 def test_a_map_without_size_asks_its_photo(tmp_path):
     assert only(stored(tmp_path, [], width=0, height=0)).size_wh == SIZE
     elsewhere = stored(tmp_path, [], width=0, channels=[{"filename": "../../b.png", "type": "RGB"}])
-    with pytest.raises(FormatError, match=r"images\[0\]: width 0"):
+    with pytest.raises(FormatError, match=r"images\[0\] has width 0"):
         taglab.read(elsewhere)
     photo_file(tmp_path / "photos", "b.png")
     found = only(elsewhere, photos=[tmp_path / "photos"])
