@@ -134,7 +134,7 @@ def _fill(call: Call, task: Task, names: list[str]) -> str:
         try:
             with Image.open(task.received[name]) as image:
                 photos.append(Photo(name, task.received[name], *image.size))
-        except OSError:
+        except (OSError, ImportError):  # ultralytics, where it is loaded, lets Pillow ask for a reader of HEIF
             shown = f"/home/django/data/data/{task.data}/raw/{name}"
             return f"PIL.UnidentifiedImageError: cannot identify image file '{shown}'\n"
     if not photos:
