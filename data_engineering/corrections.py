@@ -44,16 +44,16 @@ def take(dataset: fo.Dataset, photos: Mapping[Key, Mapping[str, Any]]) -> dict[K
     anew, a photo of a task "correction of" corrects the one of the same name in another task of its project.
     """
     found = {key: sample_id for key, facts in photos.items() if (sample_id := _sent_as(dataset, key, facts))}
-    if not found:
-        return {}
-    samples = dataset.select(list(found.values()), ordered=True)
-    earlier = zip(*samples.values(["pulled_from", "cvat_task_id", "photo_name", CORRECTS]), strict=True)
-    corrects = [[*(more or ()), named((source, task, name))] for source, task, name, more in earlier]
-    samples.set_values(CORRECTS, corrects, validate=False, progress=False)
-    for path in (TASK_ID, PHOTO_NAME):
-        if dataset.has_field(path):
-            samples.clear_sample_field(path)
-    samples.untag_samples(DONE_TAGS)
+    for key, sample_id in found.items():
+        sample = dataset[sample_id]
+        earlier = named((sample["pulled_from"], sample["cvat_task_id"], sample["photo_name"]))
+        sample[CORRECTS] = [*(sample[CORRECTS] or ()), earlier]
+        sample["pulled_from"], sample["cvat_task_id"], sample["photo_name"] = key
+        for path in (TASK_ID, PHOTO_NAME):
+            if dataset.has_field(path):
+                sample[path] = None
+        sample.tags = [tag for tag in sample.tags if tag not in DONE_TAGS]
+        sample.save()  # in one go: cut short here or after, the next run finds it the one or the other
     return found
 
 

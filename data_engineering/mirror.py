@@ -143,6 +143,8 @@ def mirror(
     if dataset is None:
         _check_name(name)
         dataset = fo.Dataset(_unfinished(name), persistent=True)
+        dataset.info[SOURCES] = {}
+        dataset.save()
     elif dataset.name == name and SOURCES not in dataset.info:
         raise DatasetError(f"dataset {name!r} is there and was not pulled: give the new one another name (--name)")
     changes = Changes(name)
@@ -197,6 +199,9 @@ def _take_over(dataset: fo.Dataset, source: Source, settings: Settings, changes:
         for photo in collection.photos:
             key = _key(photo, source.key)
             if corrections.named(key) in corrected:  # what came of its correction counts
+                continue
+            if key in seen:
+                changes.problems.append(f"{photo.name}: the photo is there twice; the second is left out: rename one")
                 continue
             changes.problems += photo.problems
             seen[key] = photo.facts

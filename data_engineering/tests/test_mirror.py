@@ -203,6 +203,35 @@ def test_a_photo_with_more_than_the_database_takes_is_told_and_left_out(name, ph
     assert "left out" in problem
 
 
+def test_a_project_without_a_finished_task_is_an_empty_dataset_that_fills_later(name, photos):
+    assert mirror.mirror(name, []).added == 0
+    assert mirror.mirror(name, [source(photos)]).added == 3
+
+
+def test_of_two_photos_of_one_name_the_second_is_told(name, photos):
+    changes = mirror.mirror(name, [source([photos[0], replace(photos[1], name=photos[0].name)])])
+    assert changes.added == 1
+    assert changes.problems == ["reef_2020_q1.jpg: the photo is there twice; the second is left out: rename one"]
+
+
+def test_a_correction_that_is_cut_short_is_taken_once(name, photos, monkeypatch):
+    mirror.mirror(name, [source(photos)])
+    sample = dataset.load(name).first()
+    sample["sent_task_id"], sample["sent_photo_name"], sample.tags = 9, "up.jpg", ["fix", "sent", "mine"]
+    sample.save()
+    corrected = replace(photos[0], name="up.jpg", drawn=photos[0].drawn[:1], facts={"cvat_task_id": 9})
+    with monkeypatch.context() as patch:
+        patch.setattr(mirror, "_write", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            mirror.mirror(name, [source([corrected], "task 9")])
+    changes = mirror.mirror(name, [source(photos, stamp="2"), source([corrected], "task 9")])
+    assert (changes.added, changes.updated, changes.removed) == (0, 3, 0)
+    back = dataset.load(name)[sample.id]
+    assert (back.cvat_task_id, back.photo_name, back.tags) == (9, "up.jpg", ["mine"])
+    assert len(read(name)["up.jpg"].drawn) == 1
+    assert len(dataset.load(name)) == 3
+
+
 def test_what_could_not_be_kept_is_told(name, photos):
     lame = [replace(photos[0], problems=("photo a: a polygon has 2 points",)), replace(photos[1], path=None)]
     changes = mirror.mirror(name, [source([*lame, replace(photos[2], problems=("b",))])])
