@@ -271,10 +271,11 @@ def _skeleton(label: Mapping[str, Any]) -> fo.KeypointSkeleton:
 
 
 def _samples_of(dataset: fo.Dataset, source: str) -> dict[Key, str]:
-    if not dataset.has_field("pulled_from"):
+    known = ("pulled_from", "cvat_task_id", "photo_name")
+    if not all(map(dataset.has_field, known)):  # nothing was ever taken over, or it was cut short at the very beginning
         return {}
     view = dataset.match(fo.ViewField("pulled_from") == source)
-    ids, tasks, names = view.values(["id", "cvat_task_id", "photo_name"])
+    ids, _, tasks, names = view.values(["id", *known])
     return {(source, task, name): sample_id for sample_id, task, name in zip(ids, tasks, names, strict=True)}
 
 

@@ -404,12 +404,11 @@ def test_a_pull_that_is_killed_fifty_times_ends_as_an_unbroken_one(signed_in, na
     command.main(name, name=whole, media=tmp_path / "whole")
     expected, kills, luck = contents(whole), 0, random.Random(0)
     ask = [sys.executable, "-m", "data_engineering.create_fiftyone_dataset", name, "--media", str(tmp_path / "killed")]
-    span = 8.0
+    span, told = 8.0, tmp_path / "told"
     try:
         while kills < 50:
-            process = subprocess.Popen(
-                ask, cwd=ROOT, env=os.environ, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-            )
+            with told.open("wb") as log:
+                process = subprocess.Popen(ask, cwd=ROOT, env=os.environ, stderr=log, stdout=log)
             try:
                 code = process.wait(luck.uniform(0.2, span))
             except subprocess.TimeoutExpired:
@@ -417,7 +416,7 @@ def test_a_pull_that_is_killed_fifty_times_ends_as_an_unbroken_one(signed_in, na
                 process.wait()
                 kills += 1
                 continue
-            assert code == 0
+            assert code == 0, told.read_text()[-2000:]
             span = max(span * 0.8, 2.0)  # it ended: strike earlier
             fo.delete_dataset(name)
             shutil.rmtree(tmp_path / "killed")

@@ -186,6 +186,20 @@ def test_an_interrupted_run_is_mended_and_nobody_reads_its_half(name, photos, mo
     assert [len(photo.drawn) for photo in read(name).values()] == [1, 1, 1]
 
 
+def test_a_first_run_that_was_cut_short_while_fields_were_made_is_mended(name, photos, monkeypatch):
+    declare = fo.Dataset.add_sample_field
+    for last in ("photo_name", "cvat_task_id", "problems"):
+
+        def cut(self, path, *args, last=last, **more):
+            return 1 / 0 if path == last else declare(self, path, *args, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(fo.Dataset, "add_sample_field", cut)
+            with pytest.raises(ZeroDivisionError):
+                mirror.mirror(name, [source(photos)])
+    assert mirror.mirror(name, [source(photos)]).added == 3
+
+
 def test_a_photo_that_an_export_lacks_stays(name, photos):
     mirror.mirror(name, [source(photos)])
     lame = replace(photos[0], path=None, problems=("reef_2020_q1.jpg: its file is not there",))
