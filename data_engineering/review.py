@@ -59,7 +59,7 @@ def main(
         port: to listen on.
         browser: open a browser window.
         serve: open the app; else only prepare.
-        predictions: the two segmenters' fields; by default those whose names begin with yolo or dino.
+        predictions: the two segmenters' fields; by default those that begin with yolo or dino, else the only two.
         anew: compute also what seems unchanged.
 
     Raises:

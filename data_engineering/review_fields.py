@@ -42,7 +42,7 @@ def fields_of(dataset: fo.Dataset, predictions: Sequence[str] | None = None) -> 
     Args:
         dataset: any.
         predictions: the segmenters' fields; by default those that `choose` was told, else those whose names begin with
-            yolo or dino.
+            yolo or dino, else the fields of detections if there are two.
 
     Raises:
         DatasetError: one of `predictions` is not there or holds no detections.
@@ -58,8 +58,10 @@ def fields_of(dataset: fo.Dataset, predictions: Sequence[str] | None = None) -> 
                 f"(fields of predictions: {', '.join(answered) or 'none'})"
             )
     remembered = [f for f in dataset.info.get(_CHOSEN, ()) if f in answered]
-    chosen = predictions or remembered or [f for f in answered if f.startswith(SEGMENTERS)]
-    segmenters = tuple(f for f in chosen if kind_of(dataset, f) is fo.Detections)
+    outlined = [f for f in answered if kind_of(dataset, f) is fo.Detections]
+    named = [f for f in outlined if f.startswith(SEGMENTERS)]
+    chosen = predictions or remembered or named or (outlined if len(outlined) == 2 else [])
+    segmenters = tuple(f for f in chosen if f in outlined)
     return Fields(tuple(people), tuple(answered), tuple(f for f in there if f in copies), segmenters)
 
 

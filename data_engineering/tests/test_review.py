@@ -281,3 +281,13 @@ def test_the_plugin_is_found_beside_a_person_s_own(monkeypatch, tmp_path):
     folder = Path(os.environ["FIFTYONE_PLUGINS_DIR"])
     assert (folder / "quadratseg" / "fiftyone.yml").is_file()
     assert (folder / "own" / "own").is_dir()
+
+
+def test_the_only_two_fields_of_predictions_are_the_two_segmenters_whatever_their_names(polylines):
+    from data_engineering.review_fields import fields_of
+
+    polylines.rename_sample_field("yolo", "prediction")
+    polylines.rename_sample_field("dino", "segmenter")
+    assert set(fields_of(polylines).segmenters) == {"prediction", "segmenter"}
+    polylines.clone_sample_field("segmenter", "third")
+    assert fields_of(polylines).segmenters == ()
