@@ -34,6 +34,10 @@ class MissingError(CvatError):
     """What was asked for is not on the server, or not to be seen by this user."""
 
 
+class RefusedError(CvatError):
+    """The server will not take what was sent, or what it answers cannot be taken: asking again does not help."""
+
+
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
     """Turn whatever the SDK, its HTTP or a full disk raises in the block into a `CvatError`.
@@ -98,7 +102,7 @@ def _refusal(doing: str, error: ApiException) -> CvatError:
             f"{doing}: the server failed ({error.status}{': ' + detail if detail else ''}); run it again later, "
             "and tell its administrator if it stays so"
         )
-    return CvatError(f"{doing}: the server refused it ({error.status}: {detail or error.reason})")
+    return RefusedError(f"{doing}: the server refused it ({error.status}: {detail or error.reason})")
 
 
 def _detail(body: bytes | str | None) -> str:

@@ -24,6 +24,21 @@ from quadrat.drawn import Drawn, DrawnPhoto, Labels
 
 
 @dataclass(frozen=True)
+class Found:
+    """What a function found in a photo.
+
+    Attributes:
+        drawn: source auto.
+        notes: a sentence for each thing that has no place among the labels.
+        headers: of the answer; a name is found in upper or lower case.
+    """
+
+    drawn: tuple[Drawn, ...]
+    notes: tuple[str, ...]
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class RemoteFunction:
     """A detection function behind a URL.
 
@@ -74,16 +89,31 @@ class RemoteFunction:
             FunctionError: the function cannot be used.
             AnswerError: it could not answer for this photo.
         """
-        answer = function_url.ask(self.url, photo, threshold, backoff_s=self.backoff_s)
+        found = self.find(photo, threshold)
+        return list(found.drawn), list(found.notes)
+
+    def find(self, photo: bytes, threshold: float | None = None, *, request_id: str | None = None) -> Found:
+        """As `draw`, with the headers of the answer.
+
+        Args:
+            photo: its file.
+            threshold: lowest score, 0..1; `None` for the function's own.
+            request_id: stands in the function's log.
+
+        Raises:
+            FunctionError: the function cannot be used.
+            AnswerError: it could not answer for this photo.
+        """
+        reply = function_url.ask_whole(self.url, photo, threshold, backoff_s=self.backoff_s, request_id=request_id)
         named = {str(label["name"]): label for label in self.labels}
         drawn: list[Drawn] = []
         notes: list[str] = []
-        for raw in answer:
+        for raw in reply.body:
             try:
                 drawn.append(cvat_answer.read(raw, named, self.as_masks, notes))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 notes.append(f"a shape was left out: {error}")
-        return drawn, notes
+        return Found(tuple(drawn), tuple(notes), reply.headers)
 
 
 def at(url: str, task_labels: Labels, *, as_masks: bool = False, backoff_s: float = 0.5) -> RemoteFunction:
@@ -109,7 +139,7 @@ def _own_labels(url: str, backoff_s: float) -> Labels | None:
     if "/functions/" not in url:
         return None
     about = url.replace("/functions/", "/api/functions/", 1)
-    status, body = function_url.request("GET", about, None, backoff_s)
+    status, body, _ = function_url.request("GET", about, None, backoff_s)
     if status != 200:
         raise FunctionError(
             f"no function behind {url} ({status}: {function_url.said(body)}): look at the host's list of functions"

@@ -24,7 +24,16 @@ from cvat_sdk.api_client import ApiClient
 from cvat_sdk.api_client.exceptions import ApiException
 from urllib3.exceptions import ProtocolError, TimeoutError
 
-from data_engineering.cvat_errors import PASSWORD, TOKEN, URL, USER, CvatError, MissingError, translated
+from data_engineering.cvat_errors import (
+    PASSWORD,
+    TOKEN,
+    URL,
+    USER,
+    CvatError,
+    MissingError,
+    RefusedError,
+    translated,
+)
 from data_engineering.cvat_http import PatientRest
 from data_engineering.patience import LONGEST_WAIT_S, TRIES, Retry
 
@@ -187,7 +196,7 @@ def _get_once(client: Client, path: str, query: Mapping[str, Any], most: int) ->
         for chunk in response.stream(2**20):
             body += chunk
             if len(body) > most:
-                raise CvatError(f"the answer has over {most} bytes, more than is taken")
+                raise RefusedError(f"the answer has over {most} bytes, more than is taken")
     except BaseException:
         response.close()  # what is left of the body must not be taken for the next answer
         raise

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data_engineering.function_url import AnswerError
+from deploy import asking
 from quadrat import images
-from quadrat.shapes import HIDDEN, OCCLUDED, Keypoints
-
-FUNCTION = "pth-lama"
-NO_GRID = "no grid to remove"
+from quadrat.shapes import Keypoints
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,57 +36,27 @@ class Cleaned:
     note: str = ""
 
 
-def format_of(photo: Path) -> str:
-    """What to ask for: a PNG where the photo is one, else a JPEG, which is a tenth of its size."""
-    return "png" if photo.suffix.lower() == ".png" else "jpeg"
-
-
-def ask(client: Any, url: str, encoded: str, grid: Keypoints | None, kind: str) -> Cleaned:
+def ask(url: str, photo: bytes, grid: Keypoints | None) -> Cleaned:
     """Have the grid removed. A refusal costs the clean photo alone, and is said in its place.
 
     Args:
-        client: an `httpx.Client`.
         url: of the function.
-        encoded: the photo's file in base64.
+        photo: its file.
         grid: its points, if there are any.
-        kind: ``png`` or ``jpeg``.
+
+    Raises:
+        FunctionError: the function cannot be used.
     """
     if grid is None:
-        return Cleaned(NO_GRID)
-    start = time.perf_counter()
-    body = {"image": encoded, "skeleton": skeleton_of(grid), "format": kind, "return_mask": True}
-    response = client.post(url, json=body)
-    facts = {"model": response.headers.get("X-Quadrat-Model", ""), "seconds": round(time.perf_counter() - start, 3)}
-    if response.status_code != 200:
-        reason = error_message(response)
-        return Cleaned(f"clean: refused, {reason}", {**facts, "error": reason})
-    found = response.json()
-    file, share = base64.b64decode(found["image"]), found["painted_fraction"]
-    image_rgb = images.decode(file, max_bytes=len(file))
-    mask = images.decode_mask(base64.b64decode(found["mask"]), (image_rgb.shape[1], image_rgb.shape[0]))
-    facts |= {"painted_fraction": share, "warnings": found["warnings"]}
-    words = "; ".join([f"clean: {share:.1%} painted", *found["warnings"][:1]])
-    return Cleaned(words, facts, file, image_rgb, mask, response.headers.get("X-Quadrat-Note", ""))
-
-
-def skeleton_of(points: Keypoints) -> dict[str, Any]:
-    """Points as CVAT has them, with the name of their layout, where it is known."""
-    elements = [
-        {"label": name, "type": "points", "points": [float(x), float(y)], "outside": seen == HIDDEN}
-        | ({"occluded": True} if seen == OCCLUDED else {})
-        for name, (x, y), seen in zip(points.names, points.xy_px, np.asarray(points.visibility).tolist(), strict=True)
-    ]
-    layout = points.attributes.get("layout")
-    attributes = [{"name": "layout", "value": layout}] if layout else []
-    return {"label": points.label, "type": "skeleton", "elements": elements, "attributes": attributes}
-
-
-def error_message(response: Any) -> str:
-    """What a function says where it gives no answer."""
+        return Cleaned(asking.NO_GRID)
     try:
-        return f"{response.status_code}: {response.json()['error']['message']}"
-    except (ValueError, KeyError, TypeError):
-        return f"{response.status_code}: {response.text[:200]}"
+        clean = asking.cleaned(url, photo, grid, with_mask=True)
+        image_rgb = images.decode(clean.file, max_bytes=max(len(clean.file), images.MAX_BYTES))
+        mask = images.decode_mask(clean.mask, (image_rgb.shape[1], image_rgb.shape[0]))
+    except (AnswerError, images.ImageError) as error:
+        return Cleaned(f"clean: refused, {error}", {"error": str(error)})
+    words = "; ".join([f"clean: {clean.painted_fraction:.1%} painted", *clean.warnings[:1]])
+    return Cleaned(words, clean.facts, clean.file, image_rgb, mask, clean.note)
 
 
 @dataclass(frozen=True, slots=True)

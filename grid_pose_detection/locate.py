@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from grid_pose_detection import lens
-from grid_pose_detection.lens import Lens
-from quadrat import frame_view, geometry, template, verdict
+from quadrat import frame_view, geometry, lens, template, verdict
 from quadrat.homography import Homography, Points, apply_homography, fit_homography
+from quadrat.lens import Lens
 from quadrat.shapes import HIDDEN, OCCLUDED, VISIBLE, Keypoints
 from quadrat.template import Template
 from quadrat.verdict import FAILED, OK, REVIEW, Verdict

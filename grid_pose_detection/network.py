@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from grid_pose_detection import folder
 from grid_pose_detection.candidates import ANY, CROSSING, END, Candidates
 from quadrat.template import Template
-from yolo import networks
+from yolo import networks, suppress
 from yolo.framework import interpolation_for
 
 MARGIN = 0.04
@@ -122,35 +122,23 @@ class PointFinder:
         rows = self.rows(predictions, self.kept(predictions, confidence))
         return self.candidates(rows, view), view
 
-    def run(self, image_rgb: NDArray[np.uint8]) -> tuple[View, Any]:
+    def run(self, image_rgb: NDArray[np.uint8]) -> tuple[View, NDArray[np.float32]]:
         """The view that the network sees of a photo, and its predictions, see `networks.Network`."""
         view = fit(image_rgb, self.network.facts)
         return view, self.network(to_batch(view))[0]
 
-    def kept(self, predictions: Any, confidence: float) -> Any:
-        """Which predictions are objects, doubles suppressed: int64 ``[N]`` of torch, best first."""
-        import torch
-        from torchvision.ops import nms
-
-        facts, found = self.network.facts, predictions[0].float()
+    def kept(self, predictions: NDArray[np.float32], confidence: float) -> NDArray[np.int64]:
+        """Which predictions are objects, doubles suppressed: int64 ``[N]``, best first."""
+        facts = self.network.facts
         if facts.end2end:
-            return torch.nonzero(found[:, 4] > confidence).flatten()[:_MOST]
-        scores = found[4 : 4 + len(facts.labels)].amax(0)
-        sure = torch.nonzero(scores > confidence).flatten()
-        centre, half = found[:2, sure].T, found[2:4, sure].T / 2
-        return sure[nms(torch.cat([centre - half, centre + half], 1), scores[sure], _IOU)[:_MOST]]
+            return suppress.above(predictions[0], confidence, _MOST)
+        return suppress.suppress(predictions[0], len(facts.labels), confidence, _IOU, _MOST)
 
-    def rows(self, predictions: Any, places: Any) -> NDArray[np.float32]:
+    def rows(self, predictions: NDArray[np.float32], places: NDArray[np.int64]) -> NDArray[np.float32]:
         """Predictions as rows ``[N, 6 + M]``: box x0 y0 x1 y1, score, class, keypoints."""
         if self.network.facts.end2end:
-            return np.asarray(predictions[0, places].float())
-        found = np.asarray(predictions[0][:, places].float()).T
-        box, scores, points = np.split(found, [4, 4 + len(self.network.facts.labels)], axis=1)
-        centre, half = box[:, :2], box[:, 2:] / 2
-        best = scores.argmax(axis=1, keepdims=True)
-        return np.concatenate(
-            [centre - half, centre + half, np.take_along_axis(scores, best, 1), best, points], axis=1, dtype=np.float32
-        )
+            return predictions[0, places]
+        return suppress.rows(predictions[0], places, len(self.network.facts.labels))
 
     def candidates(self, rows: NDArray[np.float32], view: View) -> Candidates:
         """`rows` as candidates in px of the photo."""

@@ -22,13 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from grid_pose_detection import mapping, sources
+from grid_pose_detection import sources
 from grid_pose_detection.locate import Located, locate
-from grid_pose_detection.mapping import QuadratMapping
 from grid_pose_detection.sources import Source
-from quadrat import batch, geometry, images
+from quadrat import batch, geometry, images, mapping
 from quadrat.formats import annotated, shapes_json
 from quadrat.homography import invert
+from quadrat.mapping import QuadratMapping
 from quadrat.shapes import Annotations
 from quadrat.verdict import FAILED, REVIEW, Verdict
 
@@ -55,6 +55,7 @@ class _Settings:
     px_per_cm: float
     size_cm: tuple[float, float] | None
     layout: str | None
+    margin: float
     suffix: str
 
 
@@ -66,6 +67,7 @@ def main(
     px_per_cm: float = PX_PER_CM,
     size_cm: tuple[float, float] | None = None,
     layout: str | None = None,
+    margin: float = 0.0,
     weights: str | None = None,
     grid_weights: str | None = None,
     device: str = "cpu",
@@ -80,6 +82,7 @@ def main(
         px_per_cm: of the quadrats.
         size_cm: inner width and height of the frame; default: what the annotations or the layout say.
         layout: of marked grids, see `locate.locate`.
+        margin: room round the frame, over its longer side; 0 makes its inner edge the picture's border.
         weights: for the corners, as `grid_pose_detection.model.load` takes them; not with `corners`.
         grid_weights: likewise for the grid, ``default`` for what ships; without them the grid is not looked for.
         device: as `model.load` takes it.
@@ -90,11 +93,13 @@ def main(
     """
     if not 0 < px_per_cm < np.inf:
         raise ValueError(f"px_per_cm is {px_per_cm}: expected a number above 0")
+    if not 0 <= margin <= 1:
+        raise ValueError(f"margin is {margin}: expected a share of the frame's side, 0..1")
     if size_cm is not None and not all(0 < side < np.inf for side in size_cm):
         raise ValueError(f"size_cm is {size_cm}: expected two lengths above 0")
     if corners and (weights or grid_weights):
         raise ValueError("corners and weights are both given: expected either marked points or networks")
-    settings = _Settings(px_per_cm, size_cm, layout, ".png" if png else ".jpg")
+    settings = _Settings(px_per_cm, size_cm, layout, margin, ".png" if png else ".jpg")
     source: Source = (
         sources.FromFile(annotated.read(corners), corners)
         if corners
@@ -132,32 +137,42 @@ def _rectify(photo: Path, name: str, *, out: Path, source: Source, settings: _Se
             picture.unlink(missing_ok=True)
             kept.unlink()
         return located
-    made = replace(to_mapping(located, inside, size_wh, settings.px_per_cm), maker=maker)
+    made = replace(to_mapping(located, inside, size_wh, settings.px_per_cm, settings.margin), maker=maker)
     images.write(picture, made.draw(image_rgb), _JPEG_QUALITY)
     mapping.write(kept, made)  # last: what has a mapping is done
     return made.verdict
 
 
-def to_mapping(located: Located, photo: str, photo_size_wh: tuple[int, int], px_per_cm: float) -> QuadratMapping:
-    """The mapping of a located quadrat at a scale.
+def to_mapping(
+    located: Located, photo: str, photo_size_wh: tuple[int, int], px_per_cm: float, margin: float = 0.0
+) -> QuadratMapping:
+    """The mapping of a located quadrat at a scale, with a margin over the frame's longer side.
 
     Raises:
         ValueError: the quadrat would have more pixels than a photo may.
     """
     width, height = geometry.size_for(located.template.size_cm, px_per_cm)
-    if width * height > images.MAX_PIXELS:
+    room = round(margin * max(width, height))
+    size_wh = width + 2 * room, height + 2 * room
+    if size_wh[0] * size_wh[1] > images.MAX_PIXELS:
         raise ValueError(
-            f"at {px_per_cm:g} px a cm the quadrat has {width} x {height} px, more than {images.MAX_PIXELS}: "
+            f"at {px_per_cm:g} px a cm the quadrat has {size_wh[0]} x {size_wh[1]} px, more than {images.MAX_PIXELS}: "
             "choose a smaller --px-per-cm"
         )
-    photo_to_quadrat = np.diag([width, height, 1.0]) @ invert(located.to_photo)
+    frame_to_quadrat = np.array([[width, 0, room], [0, height, room], [0, 0, 1]], np.float64)
+    photo_to_quadrat = frame_to_quadrat @ invert(located.to_photo)
     facts = located.lens, located.verdict, located.source
-    return QuadratMapping(photo, photo_size_wh, (width, height), px_per_cm, photo_to_quadrat, *facts)
+    return QuadratMapping(photo, photo_size_wh, size_wh, px_per_cm, photo_to_quadrat, *facts, margin_px=float(room))
 
 
 def _maker(photo: Path, points: str, settings: _Settings) -> dict[str, Any]:
     """What the result depends on, as JSON gives it back."""
-    facts = {"px_per_cm": settings.px_per_cm, "size_cm": settings.size_cm, "layout": settings.layout}
+    facts = {
+        "px_per_cm": settings.px_per_cm,
+        "size_cm": settings.size_cm,
+        "layout": settings.layout,
+        "margin": settings.margin,
+    }
     maker = {"photo": batch.fingerprint(photo), "points": points, "settings": facts}
     known: dict[str, Any] = json.loads(json.dumps(maker))
     return known
@@ -243,6 +258,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--px-per-cm", type=float, default=PX_PER_CM, help="scale of the quadrats (default: 12)")
     parser.add_argument("--size-cm", type=float, nargs=2, metavar=("W", "H"), help="inner sides of the frame")
     parser.add_argument("--layout", help="of marked grids: a built-in name or a file")
+    parser.add_argument(
+        "--margin", type=float, default=0.0, help="room round the frame, over its longer side (default: 0)"
+    )
     parser.add_argument("--weights", help="network for the corners (default: what ships)")
     parser.add_argument("--grid-weights", help="network for the grid, `default` for what ships (default: none)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 or mps")

@@ -30,6 +30,7 @@ def _misfit(quadrat: Keypoints, layout: Template) -> float:
         return np.inf
     try:
         fitted, _ = fit_homography(layout.uv[seen], quadrat.xy_px[seen])
-    except ValueError:
+        laid = apply_homography(fitted, layout.uv[seen])
+    except ValueError:  # none fits, or one beyond the horizon
         return np.inf
-    return float(np.median(np.linalg.norm(apply_homography(fitted, layout.uv[seen]) - quadrat.xy_px[seen], axis=1)))
+    return float(np.median(np.linalg.norm(laid - quadrat.xy_px[seen], axis=1)))

@@ -82,7 +82,7 @@ class HostMetrics:
         self._turned_away = Counter("quadrat_connections_refused", "Connections beyond the limit.", registry=registry)
         self.connections = Gauge("quadrat_connections", "Connections open.", registry=registry)
         build = Gauge("quadrat_build_info", "What runs: always 1.", ["version", "python"], registry=registry)
-        build.labels(_version(), platform.python_version()).set(1)
+        build.labels(own_version(), platform.python_version()).set(1)
         registry.register(self)
         ProcessCollector(registry=registry)
 
@@ -159,7 +159,8 @@ def _number(text: str) -> float:
         return 0.0
 
 
-def _version() -> str:
+def own_version() -> str:
+    """Of this project, as it is installed."""
     try:
         return version("quadratseg")
     except PackageNotFoundError:  # run from a copy that is not installed

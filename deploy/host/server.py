@@ -22,10 +22,10 @@ from deploy.host.access import Access, Guard
 from deploy.host.connection import Connection, Doors
 from deploy.host.functions import ROOT, discover, with_model_paths
 from deploy.host.limits import HostError, Limits
-from deploy.host.log import make_logger, take_over_library_logs
 from deploy.host.metrics import HostMetrics
 from deploy.host.pool import Pool
 from deploy.host.recorder import MAX_HEAD_BYTES, Recorder
+from deploy.log import make_logger, take_over_library_logs
 
 __all__ = ["Host", "HostError", "Limits"]
 

@@ -24,7 +24,7 @@ from typing import Any
 import nuclio_sdk
 
 from deploy.host import frames
-from deploy.host.log import make_logger, take_over_library_logs
+from deploy.log import make_logger, take_over_library_logs
 
 _OOM_SCORE = "500"
 """Where memory runs out, the kernel ends a worker, which is replaced, and not the host."""

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from grid_pose_detection import mapping, model, rectify
-from quadrat import images, masks, template, verdict
+from grid_pose_detection import model, rectify
+from quadrat import images, mapping, masks, template, verdict
 from quadrat.formats import shapes_json
 from quadrat.predictor import Card
 from quadrat.shapes import Annotations, Keypoints
@@ -66,6 +66,20 @@ def test_a_folder_is_rectified_and_what_is_not_fit_is_listed(reef):
 def test_the_size_of_the_frame_can_be_given(reef):
     go(reef, size_cm=(40.0, 30.0), png=False)
     assert images.read(reef / "out" / "2024" / "a.jpg").shape == (90, 120, 3)
+
+
+def test_a_margin_shows_what_lies_round_the_frame(reef):
+    go(reef)
+    plain = images.read(reef / "out" / "2024" / "a.png")
+    go(reef, margin=0.1)
+    wider = images.read(reef / "out" / "2024" / "a.png")
+    assert wider.shape == (180, 180, 3)
+    assert np.abs(wider[15:-15, 15:-15].astype(int) - plain).max() <= 1
+    kept = mapping.read(reef / "out" / "2024" / "a.mapping.json")
+    assert (kept.size_wh, kept.margin_px, kept.px_per_cm) == ((180, 180), 15, 3)
+    assert np.allclose(kept.corners_xy_px, XY, atol=1e-6)
+    with pytest.raises(ValueError, match="margin is -1"):
+        go(reef, margin=-1)
 
 
 def test_what_is_done_is_not_done_again_unless_something_changed(reef):

@@ -1,4 +1,4 @@
-"""One log format for host and functions: a JSON object a line, as Nuclio's own logger writes it.
+"""One log format for host, functions and bridge: a JSON object a line, as Nuclio's own logger writes it.
 
 It goes to stderr, or to the end of the file that ``QUADRAT_LOG_FILE`` names.
 """
@@ -6,10 +6,12 @@ It goes to stderr, or to the end of the file that ``QUADRAT_LOG_FILE`` names.
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,17 +19,36 @@ import nuclio_sdk
 import nuclio_sdk.logger
 
 LOG_FILE = "QUADRAT_LOG_FILE"
+HIDDEN = "(hidden)"
+"""What stands in a line instead of a secret."""
 
 _numbers = itertools.count()
 
 
-def make_logger(**always: object) -> Any:
-    """A nuclio-sdk Logger (``info_with(message, **facts)``) that adds `always` to every line."""
+def make_logger(hidden: Sequence[str] = (), **always: object) -> Any:
+    """A nuclio-sdk Logger (``info_with(message, **facts)``) that adds `always` to every line.
+
+    Args:
+        hidden: secrets, which no line shows, wherever they come from.
+        always: facts.
+    """
     logger = nuclio_sdk.Logger("INFO", f"quadrat.{next(_numbers)}")
-    logger.set_handler("default", _stream(), nuclio_sdk.logger.JSONFormatter())
+    logger.set_handler("default", _stream(), _Formatter(hidden))
     logger._logger.propagate = False
     logger.bind(**always)
     return logger
+
+
+class _Formatter(nuclio_sdk.logger.JSONFormatter):  # type: ignore[misc]  # nuclio-sdk has no types
+    def __init__(self, hidden: Sequence[str]) -> None:
+        super().__init__()
+        self._hidden = [json.dumps(secret)[1:-1] for secret in sorted(hidden, key=len, reverse=True) if secret]
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: str = super().format(record)
+        for secret in self._hidden:
+            line = line.replace(secret, HIDDEN)
+        return line
 
 
 def _stream() -> TextIO:

@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 
 from data_engineering.render import camera, strings
 from data_engineering.render.settings import Settings
-from grid_pose_detection import lens
-from grid_pose_detection.lens import Lens
-from quadrat import template
+from quadrat import lens, template
 from quadrat.homography import apply_homography, fit_homography
+from quadrat.lens import Lens
 
 SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
 SIZE = (1280, 960)

@@ -9,11 +9,10 @@ import pytest
 
 from data_engineering.render import camera
 from data_engineering.render.settings import Settings
-from grid_pose_detection import mapping
-from grid_pose_detection.lens import Lens
-from grid_pose_detection.mapping import QuadratMapping
-from quadrat import masks
+from quadrat import mapping, masks
 from quadrat.homography import apply_homography, fit_homography
+from quadrat.lens import Lens
+from quadrat.mapping import QuadratMapping
 from quadrat.shapes import HIDDEN, VISIBLE, Keypoints
 from quadrat.verdict import REVIEW, Verdict
 
@@ -135,3 +134,32 @@ def test_a_damaged_mapping_is_refused_by_name(tmp_path, text):
     (tmp_path / "a.json").write_text(text, "utf-8")
     with pytest.raises(ValueError, match="a.json: not a readable mapping"):
         mapping.read(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("k1", [0.0, -0.12])
+def test_a_margin_lies_round_the_frame(k1, tmp_path):
+    plain = seen_by(k1)
+    shift = np.array([[1, 0, 40], [0, 1, 40], [0, 0, 1.0]])
+    wider = replace(plain, size_wh=(680, 680), photo_to_quadrat=shift @ plain.photo_to_quadrat, margin_px=40.0)
+    assert np.allclose(wider.corners_xy_px, plain.corners_xy_px, atol=1e-6)
+    assert np.allclose(wider.frame_xy_px, 40 + 600 * SQUARE)
+    noise = np.random.default_rng(0).integers(0, 255, (*plain.photo_size_wh[::-1], 3), dtype=np.uint8)
+    photo = cv2.GaussianBlur(noise, (0, 0), 4)
+    inner = wider.draw(photo)[40:-40, 40:-40].astype(int)
+    assert np.abs(inner - plain.draw(photo)).max() <= 2
+    mapping.write(tmp_path / "a.json", wider)
+    assert mapping.read(tmp_path / "a.json").margin_px == 40
+
+
+def test_a_file_from_before_there_were_margins_has_none(tmp_path):
+    mapping.write(tmp_path / "a.json", seen_by(0.0))
+    raw = json.loads((tmp_path / "a.json").read_text())
+    del raw["margin_px"]
+    (tmp_path / "a.json").write_text(json.dumps(raw))
+    assert mapping.read(tmp_path / "a.json").margin_px == 0
+
+
+@pytest.mark.parametrize("margin", [-1.0, 300.0, float("nan")])
+def test_a_margin_without_a_frame_is_refused(margin):
+    with pytest.raises(ValueError, match="margin_px is"):
+        replace(seen_by(0.0), margin_px=margin)
