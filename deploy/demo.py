@@ -4,9 +4,11 @@
     python -m deploy.demo --images folder      # yours
 
 Corners of the quadrat, its rectified view, the points of its grid, the photograph without it, coral colonies one by
-one, and colonies from a map that names every pixel. A function that cannot start is said, and the others go on. Writes
-``runs/demo/``: shapes JSON, one CVAT XML, clean photographs, overlays, a contact sheet, a picture of the stages, and
-the FiftyOne dataset of the app; what comes from the map lies in ``segmenter/``.
+one, and colonies from a map that names every pixel. A function that cannot start is said, and the others go on. Then
+the same photographs go through the whole chain (`deploy.pipeline`): the grid is found on the rectified quadrat and
+removed from it, and the colonies on that are mapped back. Writes ``runs/demo/``: shapes JSON, one CVAT XML, clean
+photographs, overlays, a contact sheet, a picture of the stages, and the FiftyOne dataset of the app; what comes from
+the map lies in ``segmenter/``, what comes out of the chain in ``chain/``.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deploy import cleaning, stages
+from deploy import asking, cells, cleaning, demo_chain, stages
 from deploy.demo_report import Done, print_score, print_table, truth_of
+from deploy.pipeline.result import Result
 from deploy.stages import CLEAN, COLONIES, CORNERS, GRID, SEGMENTER
 from quadrat import images
 from quadrat.files import write_bytes
@@ -75,19 +78,23 @@ def main(
     given = {COLONIES: weights, CORNERS: corner_weights, GRID: grid_weights, CLEAN: clean_weights}
     given[SEGMENTER] = segmenter_weights
     own = {name: path for name, path in given.items() if path}
-    done, failed = _annotate(photos, names, out, threshold, own, rendered)
+    done, failed, chained = _annotate(photos, names, out, threshold, own, rendered)
     if done:
         cvat_xml.write(out / "annotations.xml", [item.annotations for item in done])
         _write_segmenter_xml(out / "segmenter" / "annotations.xml", done)
         _write_sheet(out / "contact_sheet.jpg", done)
         _write_stages(out / "stages.jpg", done)
     print_table(done, failed)
+    if chained:
+        demo_chain.tell(chained)
     if rendered and done:
         print_score(rendered, done)
+        demo_chain.tell_nearness(demo_chain.nearness(out, chained, rendered))
     if fiftyone and done:
         _make_dataset(done, rendered)
     pictures = "clean/*, overlays/*.jpg, contact_sheet.jpg, stages.jpg"
     more = ", segmenter/*" if any(item.segmented for item in done) else ""
+    more += f", {demo_chain.FOLDER}/*" if chained else ""
     print(f"\nWritten to {out}/: shapes/*.json, annotations.xml, {pictures}{more}, host.log")
     return done, failed
 
@@ -121,27 +128,28 @@ def _annotate(
     threshold: float | None,
     weights: Mapping[str, str],
     rendered: Path | None,
-) -> tuple[list[Done], dict[Path, str]]:
-    import httpx
+) -> tuple[list[Done], dict[Path, str], tuple[Result, ...]]:
     from tqdm import tqdm
 
     from deploy.host import Host
-    from deploy.host.log import LOG_FILE
+    from deploy.log import LOG_FILE
 
     os.environ.setdefault(LOG_FILE, str(out / "host.log"))  # the progress bar has the screen
     done: list[Done] = []
     failed: dict[Path, str] = {}
     print(f"starting the host with {', '.join(stages.FUNCTIONS)} …", flush=True)
-    with Host(port=0, model_paths=weights) as host, httpx.Client(timeout=120) as client:
+    with Host(port=0, model_paths=weights) as host:
         urls = _running(host.urls, host.failures)
         for photo in tqdm(photos, desc="photographs", unit="photo"):
             try:
-                staged = stages.run(client, urls, photo, threshold)
+                staged = stages.run(urls, photo, threshold)
                 row = stages.row(photo.name, staged) if len(done) < SHEET_PHOTOS else ()
                 done.append(_written(photo, names[photo], staged, row, out, rendered))
-            except (ValueError, KeyError, OSError, httpx.HTTPError) as error:
+            except (ValueError, KeyError, OSError) as error:
                 failed[photo] = str(error)
-    return done, failed
+        through = [item.photo for item in done]
+        chained = demo_chain.run(through, out, host.url, urls, threshold) if through else ()
+    return done, failed, chained
 
 
 def _running(urls: Mapping[str, str], failures: Mapping[str, str]) -> dict[str, str]:
@@ -168,7 +176,7 @@ def _written(
     note = _joined(given, HOW_TO_TRAIN)
     path = out / "overlays" / f"{name}.jpg"
     images.write(path, overlay.draw(staged.image_rgb, annotations.instances, title=photo.name, note=note))
-    _write_clean(out / "clean", name, photo, clean)
+    _write_clean(out / "clean", name, clean)
     nearness = None
     if clean and rendered:
         nearness = cleaning.nearness(clean, staged.image_rgb, images.read(rendered / "clean" / f"{photo.stem}.jpg"))
@@ -204,13 +212,12 @@ def _write_segmenter_xml(path: Path, done: Sequence[Done]) -> None:
         cvat_xml.write(path, found)
 
 
-def _write_clean(folder: Path, name: str, photo: Path, clean: cleaning.Cleaned | None) -> None:
+def _write_clean(folder: Path, name: str, clean: cleaning.Cleaned | None) -> None:
     """The clean photo as the function answered it; one of an earlier demo goes where there is none now."""
-    suffix = {"png": ".png", "jpeg": ".jpg"}[cleaning.format_of(photo)]
     for old in (folder / f"{name}.png", folder / f"{name}.jpg"):
         old.unlink(missing_ok=True)
     if clean and clean.file:
-        write_bytes(folder / f"{name}{suffix}", clean.file)
+        write_bytes(folder / f"{name}{'.png' if asking.is_png(clean.file) else '.jpg'}", clean.file)
 
 
 def _write_sheet(path: Path, done: Sequence[Done]) -> None:
@@ -222,7 +229,7 @@ def _write_sheet(path: Path, done: Sequence[Done]) -> None:
 
 
 def _write_stages(path: Path, done: Sequence[Done]) -> None:
-    images.write(path, stages.sheet([item.row for item in done[:SHEET_PHOTOS]], _sheet_note(done)))
+    images.write(path, cells.sheet([item.row for item in done[:SHEET_PHOTOS]], _sheet_note(done)))
 
 
 def _sheet_note(done: Sequence[Done]) -> str:

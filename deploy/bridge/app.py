@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import uuid
 from collections.abc import Callable
@@ -14,13 +15,13 @@ from starlette.concurrency import run_in_threadpool
 
 from deploy.bridge import events, log, metrics, page
 from deploy.bridge.events import WEBHOOK, DeliveryError, Ignored
+from deploy.bridge.health import ALIVE_S
 from deploy.bridge.ledger import HEARTBEAT, OWN_USER, Ledger
 from deploy.bridge.plan import Plan
 from deploy.bridge.settings import Settings
 from deploy.bridge.work_queue import WorkQueue
 
 _BODY_S = 10.0
-_FRESH_S = 60.0
 _OWN_USER_S = 10.0
 
 
@@ -48,10 +49,10 @@ def make_app(settings: Settings, plan: Plan, ledger: Ledger, queue: WorkQueue, c
             outcome, event, reason = await run_in_threadpool(_take, body, request_id, ledger, queue, own_user)
         except (RefusedError, DeliveryError) as error:
             status, code = (error.status, error.code) if isinstance(error, RefusedError) else (400, "bad_delivery")
-            logger.warn_with("delivery refused", request_id=request_id, code=code, reason=str(error))
+            logger.warn_with("delivery refused", request=request_id, code=code, reason=str(error))
             watch.count("", code, time.perf_counter() - start)
             return JSONResponse({"error": {"code": code, "message": str(error)}}, status)
-        logger.info_with("delivery", request_id=request_id, event=event, outcome=outcome, reason=reason)
+        logger.info_with("delivery", request=request_id, event=event, outcome=outcome, reason=reason)
         watch.count(event, outcome, time.perf_counter() - start)
         return JSONResponse({"outcome": outcome, "reason": reason}, headers={"X-Quadrat-Request": request_id})
 
@@ -62,13 +63,21 @@ def make_app(settings: Settings, plan: Plan, ledger: Ledger, queue: WorkQueue, c
     @app.get("/healthz")
     def healthy() -> Response:
         silent_s = time.time() - float(ledger.fact(HEARTBEAT) or 0)
-        if silent_s > _FRESH_S:
+        if silent_s > ALIVE_S:
             return JSONResponse({"status": "the worker is silent"}, 503)
         return JSONResponse({"status": "ok"})
 
-    app.include_router(metrics.routes(ledger, plan, watch, lambda: len(queue)))
+    app.include_router(metrics.routes(ledger, plan, watch, lambda: _length(queue)))
     app.include_router(page.routes(ledger, plan, settings, queue.do, cvat_url))
     return app
+
+
+def _length(queue: WorkQueue) -> float:
+    """How much waits in the queue; not a number while Redis is away, so that the other figures are still told."""
+    try:
+        return len(queue)
+    except Exception:  # Redis' own kinds, or SQLite's
+        return math.nan
 
 
 def _take(

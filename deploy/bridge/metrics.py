@@ -65,7 +65,7 @@ class Deliveries:
 class Remembered:
     """What the ledger says, for Prometheus."""
 
-    def __init__(self, ledger: Ledger, plan: Plan, queued: Callable[[], int]) -> None:
+    def __init__(self, ledger: Ledger, plan: Plan, queued: Callable[[], float]) -> None:
         self._ledger, self._plan, self._queued = ledger, plan, queued
 
     def collect(self) -> Iterator[Metric]:
@@ -132,7 +132,7 @@ class Remembered:
         return family
 
 
-def routes(ledger: Ledger, plan: Plan, deliveries: Deliveries, queued: Callable[[], int]) -> APIRouter:
+def routes(ledger: Ledger, plan: Plan, deliveries: Deliveries, queued: Callable[[], float]) -> APIRouter:
     """``GET /metrics``.
 
     Args:

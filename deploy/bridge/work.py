@@ -220,12 +220,12 @@ def may_help(error: Exception) -> bool:
 
 def _of_delivery(delivery: Delivery) -> dict[str, Any]:
     """What a line of the log says of a delivery."""
-    return {"request_id": delivery.request_id, "delivery": delivery.id, "event": delivery.event, "task": delivery.task}
+    return {"request": delivery.request_id, "delivery": delivery.id, "event": delivery.event, "task": delivery.task}
 
 
 def _of_step(row: StepRow) -> dict[str, Any]:
     """What a line of the log says of a step."""
-    return {"request_id": row.request_id, "step_id": row.id, "stage": row.stage, "step": row.step, "task": row.task}
+    return {"request": row.request_id, "step_id": row.id, "stage": row.stage, "step": row.step, "task": row.task}
 
 
 def _stage_of(projects: Mapping[str, int], project: Any) -> str | None:

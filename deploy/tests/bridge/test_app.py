@@ -117,6 +117,14 @@ def test_what_is_refused_is_counted(web):
     assert 'outcome="unsigned"} 1.0' in text
 
 
+def test_metrics_are_told_while_the_queue_is_away(web, monkeypatch):
+    def broken(self):
+        raise OSError("no Redis")
+
+    monkeypatch.setattr(type(web.queue), "__len__", broken)
+    assert "quadrat_bridge_queue_length NaN" in web.client.get("/metrics").text
+
+
 def test_there_is_no_page_of_the_interface(web):
     for path in ("/docs", "/openapi.json", "/redoc"):
         assert web.client.get(path).status_code == 404

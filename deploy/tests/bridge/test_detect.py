@@ -68,11 +68,18 @@ def test_a_person_who_draws_while_the_function_thinks_is_not_drawn_over(bridge):
 
 def test_doubts_get_an_issue_and_say_why(bridge):
     task = bridge.task(["a.jpg", "b.jpg", "c.jpg"])
-    bridge.functions.said |= {photo(1): ("review", "a corner is faint; it is blurred"), photo(2): ("failed", "no frame")}
+    bridge.functions.said |= {
+        photo(1): ("review", "a corner is faint; it is blurred"),
+        photo(2): ("failed", "no frame"),
+    }
     bridge.begin(task)
     assert bridge.go(task) == ["2 photos drawn on, 1 of them for review, 1 failed"]
     assert bridge.states(task, "corners") == ["ok", "review", "failed"]
-    assert [row.reason for row in bridge.rows(task, "corners").values()] == ["", "a corner is faint; it is blurred", "no frame"]
+    assert [row.reason for row in bridge.rows(task, "corners").values()] == [
+        "",
+        "a corner is faint; it is blurred",
+        "no frame",
+    ]
     issues = bridge.issues()
     assert [frame for frame, _, _ in issues] == [1, 2]
     assert all(text.startswith("QUADRATSEG corners: ") and "resolve this issue" in text for _, text, _ in issues)

@@ -137,6 +137,8 @@ def test_a_grid_that_a_person_drew_is_looked_at():
     good = Keypoints(layout.label, layout.names, xy)
     crossed = Keypoints(layout.label, layout.names, np.random.default_rng(0).permutation(xy))
     of_their_own = Keypoints("net", tuple("abcdef"), xy[:6])
-    found = [inpaint.judge(STEP, DrawnPhoto("a.jpg", (SIDE, SIDE)), one, False) for one in (good, crossed, of_their_own)]
+    found = [
+        inpaint.judge(STEP, DrawnPhoto("a.jpg", (SIDE, SIDE)), one, False) for one in (good, crossed, of_their_own)
+    ]
     assert [bool(fit.doubt) for fit in found] == [False, True, False]
     assert [len(fit.takes["skeleton"]["elements"]) for fit in found] == [117, 117, 6]

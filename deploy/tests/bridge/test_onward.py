@@ -216,7 +216,9 @@ def test_all_of_a_family_lead_to_its_list_also_when_grandchildren_come(bridge, d
     bridge.go(detected)
     [child] = bridge.children()
     assert [family_in(task.bug_tracker) for task in (detected, child)] == [[1, 2], [1, 2]]
-    found = cvat_server.get_json(bridge.tools.client, "/api/tasks?" + urlsplit(child.bug_tracker).query, "follow the link")
+    found = cvat_server.get_json(
+        bridge.tools.client, "/api/tasks?" + urlsplit(child.bug_tracker).query, "follow the link"
+    )
     assert sorted(task["id"] for task in found["results"]) == [1, 2]
     bridge.begin(child)
     bridge.go(child, "grid")
@@ -367,7 +369,12 @@ def _end(bridge):
         return re.sub(r"(#|mappings/)(\d+)", lambda found: f"{found[1]}{number[int(found[2])]}", text)
 
     seen = [
-        (named(task.name), task.project, [one.name for one in task.photos], [number[k] for k in family_in(task.bug_tracker)])
+        (
+            named(task.name),
+            task.project,
+            [one.name for one in task.photos],
+            [number[k] for k in family_in(task.bug_tracker)],
+        )
         for task in tasks
     ]
     drawn = [

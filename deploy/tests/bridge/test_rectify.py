@@ -32,7 +32,11 @@ def test_good_corners_are_fit():
 
 @pytest.mark.parametrize(
     ("names", "order"),
-    [(("3", "1", "4", "2"), [2, 0, 3, 1]), (("BL", "TR", "TL", "BR"), [3, 1, 0, 2]), (("p", "q", "r", "s"), [0, 1, 2, 3])],
+    [
+        (("3", "1", "4", "2"), [2, 0, 3, 1]),
+        (("BL", "TR", "TL", "BR"), [3, 1, 0, 2]),
+        (("p", "q", "r", "s"), [0, 1, 2, 3]),
+    ],
 )
 def test_corners_are_known_by_their_names(names, order):
     assert judge(BOX[order], names).takes["corners_xy_px"] == BOX.tolist()
