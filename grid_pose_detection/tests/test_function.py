@@ -42,15 +42,13 @@ class Dots:
         self.facts = networks.Facts("detect", classes, 640, 32, rect=True, end2end=False)
 
     def __call__(self, batch):
-        import torch
-
         red, green, blue = batch[0]
         columns = []
         for kind, dots in ((0, (red > 0.6) & (green < 0.3)), (1, (green > 0.6) & (red < 0.3))):
             _, _, _, centres = cv2.connectedComponentsWithStats((dots & (blue < 0.3)).astype(np.uint8))
             scores = [0.9 if k == kind else 0.0 for k in range(len(self.facts.labels))]
             columns += [[x + 0.5, y + 0.5, 8, 8, *scores] for x, y in centres[1:]]
-        return torch.tensor(columns or [[0.0] * (4 + len(self.facts.labels))], dtype=torch.float32).T[None], None
+        return np.array(columns or [[0.0] * (4 + len(self.facts.labels))], np.float32).T[None], None
 
 
 def places(layout, quadrat=QUADRAT):
