@@ -16,7 +16,7 @@ export YOLO_AUTOINSTALL := false
 export HF_HUB_OFFLINE := 1
 export TORCH_BACKEND PYTHON
 
-.PHONY: help setup demo app host test test-slow lint format types docs check clean distclean
+.PHONY: help setup demo app host bridge test test-slow lint format types docs audit check clean distclean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -32,6 +32,9 @@ app: setup  ## review the last demo in the FiftyOne app (ARGS=name for a dataset
 
 host: setup  ## serve every function over HTTP, without Docker or Nuclio
 	$(PY) -m deploy.host $(ARGS)
+
+bridge: setup  ## serve the bridge between CVAT and the functions (ARGS="init …", "doctor", …)
+	$(PY) -m deploy.bridge $(ARGS)
 
 test: setup  ## the tests (ARGS="quadrat -k masks" for a part)
 	$(PY) -m pytest $(ARGS)
@@ -54,7 +57,10 @@ types: setup  ## mypy, strict on quadrat and deploy/serving
 docs: setup  ## the documentation site, in site/
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
-check: lint types docs test  ## all that CI asks
+audit: setup  ## known holes in the pinned packages, where their database is in reach
+	$(PY) -m deploy.audit
+
+check: lint types docs audit test  ## all that CI asks
 
 clean:  ## remove caches and the built site (runs/ and .venv stay)
 	rm -rf site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

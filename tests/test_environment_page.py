@@ -15,6 +15,7 @@ ROOMS = ("quadrat", "data_engineering", "yolo", *MODULES, "deploy", "benchmarks"
 NO_NAME_OF_THEIR_OWN = {
     "deploy/host/cli.py",  # --token-env NAME
     "deploy/serving/settings.py",  # `_Reader.get`
+    "deploy/bridge/secret_file.py",  # whatever stands in --env-file
     "grid_inpainting/backends.py",  # hands LAMA_MODEL to simple-lama-inpainting
 }
 SHELLS_OWN = {"BASH_SOURCE", "PATH", "PWD", "SECONDS"}
@@ -36,14 +37,20 @@ def asked(tree: ast.AST) -> Iterator[ast.expr]:
                 yield node.args[0]
 
 
+def assigned(node: ast.Assign) -> list[str]:
+    """Names on the left: of ``NAME = text`` and of ``FIRST, SECOND = text, text``."""
+    return ast.unparse(node.targets[0]).strip("()").split(", ")
+
+
 def meant(trees: Iterable[ast.Module], key: ast.expr) -> list[str]:
     """What a key is: a text, a constant of a module, or the keys of the mapping that a loop goes through."""
     if isinstance(key, ast.Constant):
         return [key.value]
     assert isinstance(key, ast.Name), ast.unparse(key)
     for node in (node for tree in trees for node in tree.body):
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == key.id:
-            return [ast.literal_eval(node.value)]
+        if isinstance(node, ast.Assign) and key.id in (names := assigned(node)):
+            value = ast.literal_eval(node.value)
+            return [value if len(names) == 1 else value[names.index(key.id)]]
         if isinstance(node, ast.For) and key.id in ast.unparse(node.target).strip("()").split(", "):
             assert isinstance(node.iter, ast.Call)
             assert isinstance(node.iter.func, ast.Attribute)

@@ -138,7 +138,7 @@ def _add_options(parts: dict[str, argparse.ArgumentParser]) -> None:
     serve, init, doctor = parts[SERVE], parts["init"], parts["doctor"]
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     serve.add_argument("--port", type=int, default=8090, help="default 8090")
-    init.add_argument("--url", required=True, help="where CVAT reaches the bridge, such as http://bridge:8090")
+    init.add_argument("--url", required=True, help="where CVAT reaches the bridge, such as http://192.168.1.20:8090")
     init.add_argument("--guide", choices=("a", "b", "c"), help="pipeline to begin with, where there is none yet")
     init.add_argument("--functions", metavar="URL", help="where functions answer by name, for a new pipeline.yaml")
     init.add_argument("--pipeline", type=Path, metavar="FILE", help="default BRIDGE_PIPELINE, else pipeline.yaml")

@@ -86,6 +86,9 @@ def main(
         say(_next(pipeline, secrets, held))
 
 
+_EXAMPLE = "http://192.168.1.20:8090"
+
+
 def target_of(url: str) -> str:
     """The address that webhooks get.
 
@@ -93,7 +96,10 @@ def target_of(url: str) -> str:
         InitError: `url` is no address that CVAT could ask.
     """
     if not _is_address(url):
-        raise InitError(f"--url is {url!r}: expected where CVAT reaches the bridge, such as http://bridge:8090")
+        raise InitError(f"--url is {url!r}: expected where CVAT reaches the bridge, such as {_EXAMPLE}")
+    name = str(urlsplit(url).hostname)
+    if not ({".", ":"} & set(name) or name == "localhost"):
+        raise InitError(f"--url is {url!r}: CVAT takes no name without a dot: give an IP address, such as {_EXAMPLE}")
     return url.rstrip("/").removesuffix(WEBHOOK) + WEBHOOK
 
 

@@ -356,8 +356,11 @@ class Ledger:
         facts: Mapping[str, Any] | None = None,
     ) -> None:
         """Say what became of a photo in a step; `facts` of `None` keeps those that are there."""
-        kept = self.photos(step.task, step.step).get(frame)
-        text = json.dumps(dict(facts if facts is not None else kept.facts if kept else {}), allow_nan=False)
+        key = (step.task, step.step, frame)
+        if facts is None:
+            kept = self.rows("SELECT facts FROM photos WHERE task = ? AND step = ? AND frame = ?", key)
+            facts = json.loads(kept[0]["facts"]) if kept else {}
+        text = json.dumps(dict(facts), allow_nan=False)
         with self._writing() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO photos (task, step, frame, name, state, reason, facts, step_id, changed) "

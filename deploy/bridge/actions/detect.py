@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from data_engineering import cvat_draw, cvat_photos
-from data_engineering.cvat_errors import CvatError, MissingError, RefusedError
+from data_engineering.cvat_errors import CvatError, RefusedError
 from data_engineering.cvat_function import RemoteFunction
 from data_engineering.cvat_tasks import Read
-from data_engineering.function_url import AnswerError, FunctionError
 from deploy.bridge.actions import photos
 from deploy.bridge.actions.orders import Again, Due, Order, Seen, Tools
 from deploy.bridge.actions.photos import Desk
@@ -74,11 +73,11 @@ def run(tools: Tools, order: Order) -> str:
 
 def words(rows: Sequence[PhotoRow]) -> str:
     """What came of photos, for the status page."""
-    count = {state: sum(row.state == state for row in rows) for state in (OK, REVIEW, FAILED, SKIPPED)}
-    parts = [f"{count[OK] + count[REVIEW]} photos drawn on"]
-    parts += [f"{count[REVIEW]} of them for review"] if count[REVIEW] else []
-    parts += [f"{count[FAILED]} failed"] if count[FAILED] else []
-    parts += [f"{count[SKIPPED]} left as people drew them"] if count[SKIPPED] else []
+    often = {state: sum(row.state == state for row in rows) for state in (OK, REVIEW, FAILED, SKIPPED)}
+    parts = [f"{photos.count(often[OK] + often[REVIEW])} drawn on"]
+    parts += [f"{often[REVIEW]} of them for review"] if often[REVIEW] else []
+    parts += [f"{often[FAILED]} failed"] if often[FAILED] else []
+    parts += [f"{often[SKIPPED]} left as people drew them"] if often[SKIPPED] else []
     return ", ".join(parts)
 
 
@@ -93,13 +92,14 @@ class _Work:
         self.desk = Desk(tools, order.row.task, dict(there.jobs))
         self.unanswered: list[_Asked] = []
         self._done: set[int] = set()
-        self._away: FunctionError | None = None
+        self._away: ValueError | None = None
 
     def do(self, frames: Sequence[int]) -> None:
         """Ask about some photos, and write what came of them.
 
         Raises:
             FunctionError: the function is away; what it had answered is written.
+            CvatError: CVAT is away.
         """
         asked = list(self._ask_all(frames))
         faults = self._draw([one for one in asked if not one.fault and not one.is_drawn])
@@ -121,8 +121,7 @@ class _Work:
             for one in self.unanswered:
                 self._note(one)
             return
-        first, more = self.unanswered[0], len(self.unanswered) - 1
-        raise Again(f"{first.photo.name}: {first.fault}{f', and {more} more photos' if more else ''}")
+        raise Again(photos.told_later([(one.photo.name, one.fault) for one in self.unanswered]))
 
     # ------------------------------------------------------------------------------------------ asking
 
@@ -134,17 +133,15 @@ class _Work:
                 continue
             try:
                 yield self._ask(frame, photo)
-            except (RefusedError, MissingError) as error:
-                yield _Asked(frame, photo, fault=str(error))
-            except AnswerError as error:
+            except photos.AWAY as error:
+                self._away = error
+                return
+            except ValueError as error:
                 one = _Asked(frame, photo, fault=str(error))
-                if error.again:
+                if photos.may_pass(error):
                     self.unanswered.append(one)
                 else:
                     yield one
-            except FunctionError as error:
-                self._away = error
-                return
 
     def _ask(self, frame: int, photo: DrawnPhoto) -> _Asked:
         task = self.order.row.task

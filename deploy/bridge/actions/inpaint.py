@@ -51,19 +51,21 @@ def make(tools: Tools, order: Order, photo: bytes, row: PhotoRow, target: Path) 
     url = tools.plan.url_of(order.step)
     assert url is not None
     clean = chain.cleaned(url, photo, grid, request_id=order.row.request_id, backoff_s=tools.backoff_s)
-    with files.atomic_write(target) as temporary:
-        temporary.write_bytes(clean.file)
-        _check(temporary, tuple(row.facts["size_wh"]))
+    _check(clean.file, tuple(row.facts["size_wh"]))
+    files.write_bytes(target, clean.file)
 
 
-def _check(path: Path, size_wh: tuple[int, ...]) -> None:
-    """Refuse what is no picture of the photo's size."""
+def _check(file: bytes, size_wh: tuple[int, ...]) -> None:
+    """Refuse what is no whole picture of the photo's size."""
     try:
-        found = images.read_size_wh(path)
+        height, width, _ = images.decode(file).shape
     except images.ImageError as error:
         raise AnswerError(f"it answered with no picture ({error})", again=True) from None
-    if found != size_wh:
-        raise AnswerError(f"it answered with a picture of {found} px: expected {size_wh}, as the photo", again=True)
+    if (width, height) != size_wh:
+        raise AnswerError(
+            f"it answered with a picture of {width} x {height} px: expected {size_wh[0]} x {size_wh[1]}, as the photo",
+            again=True,
+        )
 
 
 def _suffix(name: str, takes: Takes) -> str:

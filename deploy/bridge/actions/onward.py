@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_engineering import cvat_photos, cvat_push, cvat_server, cvat_tasks
-from data_engineering.cvat_errors import CvatError, MissingError, RefusedError
 from data_engineering.cvat_tasks import Read
-from data_engineering.function_url import AnswerError, FunctionError
 from deploy.bridge.actions import photos, sorting
 from deploy.bridge.actions.orders import Again, Due, GiveUp, Order, Seen, Tools
 from deploy.bridge.actions.photos import Desk
@@ -114,17 +112,17 @@ class _Onward:
         """What came of it, for the status page."""
         rows = self.tools.ledger.photos(self.order.row.task, self.order.row.step).values()
         mine = [row for row in rows if row.step_id == self.order.row.id]
-        count = {state: sum(row.state == state for row in mine) for state in (OK, REVIEW, FAILED, SKIPPED)}
+        often = {state: sum(row.state == state for row in mine) for state in (OK, REVIEW, FAILED, SKIPPED)}
         changed = sum(row.state == OK and bool(row.reason) for row in mine)
         child = self.tools.ledger.step(self.order.row.id).child
         said = {
-            f"{count[OK] - changed} photos into task {child}": count[OK] - changed,
-            f"{count[REVIEW]} for review": count[REVIEW],
-            f"{count[FAILED]} failed": count[FAILED],
-            f"{count[SKIPPED]} without {self.way.kind.what}": count[SKIPPED],
+            f"{photos.count(often[OK] - changed)} into task {child}": often[OK] - changed,
+            f"{often[REVIEW]} for review": often[REVIEW],
+            f"{often[FAILED]} failed": often[FAILED],
+            f"{often[SKIPPED]} without {self.way.kind.what}": often[SKIPPED],
             f"{changed} changed after they went onward": changed,
         }
-        return ", ".join(text for text, often in said.items() if often) or "nothing is left to do"
+        return ", ".join(text for text, number in said.items() if number) or "nothing is left to do"
 
     # ------------------------------------------------------------------------------------------ who goes
 
@@ -218,17 +216,13 @@ class _Onward:
             try:
                 if not target.is_file():  # it may be there from an earlier try
                     self.way.make(self.tools, self.order, self._photo(row), row, target)
-            except AnswerError as error:
-                if error.again:
+            except photos.AWAY:
+                raise
+            except ValueError as error:
+                if photos.may_pass(error):
                     unanswered[frame] = str(error)
                 else:
                     self._fail(frame, row, str(error))
-            except (FunctionError, CvatError) as error:
-                if not isinstance(error, RefusedError | MissingError):
-                    raise
-                self._fail(frame, row, str(error))
-            except ValueError as error:
-                self._fail(frame, row, str(error))
         self._deal_with(unanswered)
 
     def _photo(self, row: PhotoRow) -> bytes:
@@ -246,9 +240,7 @@ class _Onward:
             return
         going = self.going()
         if not self.tools.is_last_try(self.order.row) or len(unanswered) == len(going):
-            frame, reason = next(iter(unanswered.items()))
-            more = f", and {len(unanswered) - 1} more photos" if len(unanswered) > 1 else ""
-            raise Again(f"{going[frame].name}: {reason}{more}")
+            raise Again(photos.told_later([(going[frame].name, reason) for frame, reason in unanswered.items()]))
         for frame, reason in unanswered.items():
             self._fail(frame, going[frame], reason)
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from data_engineering import cvat_issues, cvat_tasks
 from data_engineering.cvat_draw import AUTO
-from data_engineering.cvat_errors import CvatError
+from data_engineering.cvat_errors import CvatError, MissingError, OutageError, RefusedError
 from data_engineering.cvat_issues import Issue
+from data_engineering.function_url import AnswerError, FunctionError
 from deploy.bridge.actions.orders import GiveUp, Seen, Tools
 from quadrat.drawn import Drawn, DrawnPhoto
+
+AWAY = (FunctionError, OutageError)
+"""What stops a step: a function or CVAT cannot be used at all."""
 
 _DIGITS = 16
 
@@ -30,6 +34,24 @@ def read(tools: Tools, seen: Seen) -> cvat_tasks.Read:
         raise
     except ValueError as error:
         raise GiveUp(str(error)) from None
+
+
+def may_pass(error: ValueError) -> bool:
+    """Whether what went wrong with a photo may go well when it is tried again."""
+    if isinstance(error, AnswerError):
+        return error.again
+    return isinstance(error, CvatError) and not isinstance(error, RefusedError | MissingError)
+
+
+def count(number: int) -> str:
+    """How many photos, in words."""
+    return f"{number} photo{'' if number == 1 else 's'}"
+
+
+def told_later(unanswered: Sequence[tuple[str, str]]) -> str:
+    """What holds a step up: name and fault of each photo."""
+    (name, fault), more = unanswered[0], len(unanswered) - 1
+    return f"{name}: {fault}{f', and {count(more)} more' if more else ''}"
 
 
 def digest(drawn: Iterable[Drawn]) -> str:

@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -323,8 +323,3 @@ def tools(server: Server, client: Any, the_plan: Plan, tmp_path: Path) -> Tools:
 def bridge(server: Server, functions: Functions, tools: Tools) -> Bridge:
     """All of it together."""
     return Bridge(server, functions, tools)
-
-
-def with_retries(tools: Tools, *pauses: float) -> Tools:
-    """The same tools, with other pauses."""
-    return replace(tools, settings=replace(tools.settings, retries_s=pauses))

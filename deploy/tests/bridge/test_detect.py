@@ -10,9 +10,13 @@ import pytest
 from data_engineering import cvat_tasks
 from data_engineering.cvat_errors import RefusedError
 from deploy.bridge.actions import ACTIONS, detect
-from deploy.bridge.actions.orders import Seen
+from deploy.bridge.actions.orders import GiveUp, Order, Seen
 
 from .conftest import BOX, COLONY, CORNERS, corners, photo, refusal, skeleton
+
+
+def step_of(bridge):
+    return bridge.tools.plan.stages[CORNERS].steps[0]
 
 
 def test_photos_are_drawn_on_once(bridge):
@@ -31,14 +35,14 @@ def test_only_jobs_in_progress_are_due(bridge):
     assert bridge.look(task) == []
     second = bridge.server.jobs(task)[1]
     second.state = "in progress"
-    assert bridge.go(task) == ["1 photos drawn on"]
+    assert bridge.go(task) == ["1 photo drawn on"]
     assert list(bridge.rows(task, "corners")) == [2]
     bridge.begin(task)
     assert bridge.go(task) == ["2 photos drawn on"]  # the job that is done is not done again
 
 
 def test_a_whole_task_is_due_once_it_has_its_photos(bridge):
-    step = bridge.tools.plan.stages[CORNERS].steps[0].model_copy(update={"when": "task created"})
+    step = step_of(bridge).model_copy(update={"when": "task created"})
     assert [one.revision for one in detect.due(bridge.tools, step, Seen(CORNERS, {"size": 2}, []))] == ["task"]
 
 
@@ -46,7 +50,7 @@ def test_a_persons_drawing_stays(bridge):
     task = bridge.task()
     bridge.draw(task, 0, corners(BOX + 7))
     bridge.begin(task)
-    assert bridge.go(task) == ["1 photos drawn on, 1 left as people drew them"]
+    assert bridge.go(task) == ["1 photo drawn on, 1 left as people drew them"]
     first = next(one for one in bridge.server.drawn(task) if one["frame"] == 0)
     assert first["source"] == "manual"
     assert bridge.states(task, "corners") == ["skipped", "ok"]
@@ -62,7 +66,7 @@ def test_a_person_who_draws_while_the_function_thinks_is_not_drawn_over(bridge):
             bridge.draw(task, 0, corners(BOX + 7))
 
     bridge.functions.always[CORNERS] = meanwhile
-    assert bridge.go(task) == ["1 photos drawn on, 1 left as people drew them"]
+    assert bridge.go(task) == ["1 photo drawn on, 1 left as people drew them"]
     assert [one["source"] for one in bridge.server.drawn(task) if one["frame"] == 0] == ["manual"]
 
 
@@ -91,7 +95,7 @@ def test_a_photo_that_the_function_cannot_take_does_not_hold_up_the_rest(bridge)
     task = bridge.task()
     bridge.functions.faults[CORNERS] = [refusal(400, "too dark")]
     bridge.begin(task)
-    assert bridge.go(task) == ["1 photos drawn on, 1 failed"]
+    assert bridge.go(task) == ["1 photo drawn on, 1 failed"]
     assert "too dark" in bridge.rows(task, "corners")[0].reason
     assert [frame for frame, _, _ in bridge.issues()] == [0]
 
@@ -131,7 +135,7 @@ def test_in_the_last_try_a_photo_that_never_works_is_left_to_people(bridge):
     bridge.begin(task)
     assert bridge.go(task)[0].startswith("Again")
     assert bridge.do()[0].startswith("Again")
-    assert bridge.do() == ["1 photos drawn on, 1 failed"]
+    assert bridge.do() == ["1 photo drawn on, 1 failed"]
     assert [frame for frame, _, _ in bridge.issues()] == [0]
 
 
@@ -163,7 +167,7 @@ def test_a_drawing_that_cvat_refuses_fails_alone(bridge, monkeypatch):
         return add(client, task_id, photos)
 
     monkeypatch.setattr(detect.cvat_draw, "add", refuses)
-    assert bridge.go(task) == ["1 photos drawn on, 1 failed"]
+    assert bridge.go(task) == ["1 photo drawn on, 1 failed"]
     assert [one["frame"] for one in bridge.server.drawn(task)] == [1]
 
 
@@ -188,7 +192,7 @@ def test_what_was_drawn_before_a_kill_is_known_again(bridge):
     bridge.begin(task)
     bridge.look(task)
     bridge.draw(task, 0, corners(), source="auto")  # what the last try had written
-    assert bridge.do() == ["1 photos drawn on, 1 of them for review"]
+    assert bridge.do() == ["1 photo drawn on, 1 of them for review"]
     assert len(bridge.server.drawn(task)) == 1
     assert [frame for frame, _, _ in bridge.issues()] == [0]
 
@@ -197,7 +201,7 @@ def test_a_photo_that_cvat_cannot_give_is_failed(bridge):
     task = bridge.task()
     bridge.server.faults.fail(400, path="number=0", times=None)
     bridge.begin(task)
-    assert bridge.go(task) == ["1 photos drawn on, 1 failed"]
+    assert bridge.go(task) == ["1 photo drawn on, 1 failed"]
 
 
 def test_deleted_photos_and_those_of_checks_are_left_alone(bridge, monkeypatch):
@@ -213,15 +217,22 @@ def test_deleted_photos_and_those_of_checks_are_left_alone(bridge, monkeypatch):
     assert list(cvat_tasks.read(bridge.tools.client, seen.task, seen.jobs).photos) == [1]  # 2 is in no such job
 
 
+def test_a_photo_that_cvat_stumbles_over_does_not_hold_up_the_rest(bridge):
+    task = bridge.task()
+    bridge.server.faults.fail(500, path="number=0", times=None)
+    bridge.begin(task)
+    assert [said[:5] for said in [*bridge.go(task), *bridge.do()]] == ["Again", "Again"]
+    assert bridge.states(task, "corners") == ["ok"]
+    assert bridge.do() == ["1 photo drawn on, 1 failed"]
+
+
 def test_a_video_is_given_up(bridge, monkeypatch):
     task = bridge.task(["a.jpg"])
     bridge.begin(task)
     bridge.look(task)
     monkeypatch.setattr(cvat_tasks.cvat_server, "get_json", lambda *_, **__: {"frames": [{}], "size": 9})
-    with pytest.raises(detect.photos.GiveUp, match="video"):
-        row = bridge.ledger.open_steps()[0]
-        step = bridge.tools.plan.stages[CORNERS].steps[0]
-        order = detect.Order(row, step, Seen(CORNERS, {"id": task.id}, []))
+    order = Order(bridge.ledger.open_steps()[0], step_of(bridge), Seen(CORNERS, {"id": task.id}, []))
+    with pytest.raises(GiveUp, match="video"):
         ACTIONS["detect"].run(bridge.tools, order)
 
 

@@ -47,9 +47,9 @@ def test_a_photo_without_a_grid_goes_as_it_is_once_a_person_said_so(bridge):
     bridge.begin(task)
     bridge.go(task, GRID)
     bridge.complete(task)
-    assert bridge.go(task, GRID) == ["1 photos into task 2, 1 for review"]
+    assert bridge.go(task, GRID) == ["1 photo into task 2, 1 for review"]
     bridge.resolve()
-    assert bridge.go(task, GRID) == ["1 photos into task 3"]
+    assert bridge.go(task, GRID) == ["1 photo into task 3"]
     [one] = bridge.children("corals")[1].photos
     assert one.path.read_bytes() == photo(1)
 
@@ -69,7 +69,7 @@ def test_a_deleted_grid_with_an_open_issue_waits_for_the_issue(bridge):
     bridge.complete(task)
     assert bridge.go(task, GRID) == ["1 for review"]
     bridge.resolve()
-    assert bridge.go(task, GRID) == ["1 photos into task 2"]
+    assert bridge.go(task, GRID) == ["1 photo into task 2"]
 
 
 def test_a_png_stays_one_and_other_kinds_become_jpegs(bridge):
@@ -105,7 +105,7 @@ def test_what_is_no_clean_photo_is_asked_for_again(bridge, drawn, fault):
 def test_in_the_last_try_the_others_go_without_a_photo_that_never_works(bridge, drawn):
     bridge.functions.always[CLEAN] = lambda file: refusal(500, "boom") if file == photo(0) else None
     assert [said[:5] for said in [*bridge.go(drawn, GRID), *bridge.do()]] == ["Again", "Again"]
-    assert bridge.do() == ["1 photos into task 2, 1 failed"]
+    assert bridge.do() == ["1 photo into task 2, 1 failed"]
     assert [(frame, "boom" in text) for frame, text, _ in bridge.issues()] == [(0, True)]
 
 
@@ -119,10 +119,10 @@ def test_a_function_that_never_works_sends_nothing_and_asks_nobody(bridge, drawn
 
 def test_a_photo_that_the_function_refuses_fails_alone(bridge, drawn):
     bridge.functions.faults[CLEAN] = [refusal(400, "over half of it would be painted")]
-    assert bridge.go(drawn, GRID) == ["1 photos into task 2, 1 failed"]
+    assert bridge.go(drawn, GRID) == ["1 photo into task 2, 1 failed"]
     assert "over half" in bridge.issues()[0][1]
     bridge.resolve()
-    assert bridge.go(drawn, GRID) == ["1 photos into task 3"]
+    assert bridge.go(drawn, GRID) == ["1 photo into task 3"]
 
 
 def test_a_function_that_is_away_stops_the_step(bridge, drawn):

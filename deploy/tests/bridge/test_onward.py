@@ -52,7 +52,7 @@ def test_a_task_that_is_reopened_before_its_step_runs_stays(bridge, detected):
 
 def test_what_is_sure_goes_and_what_is_doubted_waits(bridge, detected):
     bridge.complete(detected)
-    assert bridge.go(detected) == ["1 photos into task 2, 2 for review"]
+    assert bridge.go(detected) == ["1 photo into task 2, 2 for review"]
     assert bridge.states(detected, "rectify") == ["ok", "review", "review"]
     [child] = bridge.children()
     assert (child.name, child.subset) == (f"Moorea (from #{detected.id})", "Train")
@@ -65,7 +65,7 @@ def test_a_doubt_is_settled_by_resolving_its_issue(bridge, detected):
     bridge.complete(detected)
     bridge.go(detected)
     bridge.resolve()
-    assert bridge.go(detected) == ["1 photos into task 3, 1 without corners"]
+    assert bridge.go(detected) == ["1 photo into task 3, 1 without corners"]
     assert bridge.states(detected, "rectify") == ["ok", "ok", "skipped"]
     names = [[task.name, *(one.name for one in task.photos)] for task in bridge.children()]
     assert names == [[f"Moorea (from #{detected.id})", "a.jpg"], [f"Moorea (from #{detected.id}, 2)", "b.jpg"]]
@@ -102,9 +102,9 @@ def test_a_photo_without_points_that_nobody_looked_at_waits(bridge):
 def test_a_photo_whose_points_a_person_deleted_is_left_out_and_goes_when_they_are_back(bridge, detected):
     bridge.erase(detected, 1)
     bridge.complete(detected)
-    assert bridge.go(detected) == ["1 photos into task 2, 1 for review, 1 without corners"]
+    assert bridge.go(detected) == ["1 photo into task 2, 1 for review, 1 without corners"]
     bridge.draw(detected, 1, corners())
-    assert bridge.go(detected) == ["1 photos into task 3"]
+    assert bridge.go(detected) == ["1 photo into task 3"]
 
 
 def test_a_photo_goes_once_and_a_later_change_is_noted(bridge, detected):
@@ -153,7 +153,7 @@ def test_the_next_photos_of_a_failed_step_do_not_join_it(bridge, detected):
     bridge.server.faults.clear()
     bridge.resolve()
     bridge.look(detected)
-    assert bridge.do() == ["1 photos into task 2, 2 for review", "1 photos into task 3, 1 without corners"]
+    assert bridge.do() == ["1 photo into task 2, 2 for review", "1 photo into task 3, 1 without corners"]
     assert [task.name[-9:] for task in bridge.children()] == ["(from #1)", "om #1, 2)"]
 
 
@@ -171,12 +171,12 @@ def test_a_photo_that_cannot_be_made_waits_and_the_rest_goes(bridge, detected, m
     bridge.complete(detected)
     way = replace(onward_way(), make=_fails_for("a.jpg", ValueError("it cannot be read")))
     monkeypatch.setattr("deploy.bridge.actions.rectify.WAY", way)
-    assert bridge.go(detected) == ["1 photos into task 2, 1 failed, 1 without corners"]
+    assert bridge.go(detected) == ["1 photo into task 2, 1 failed, 1 without corners"]
     assert "it cannot be read" in bridge.issues()[-1][1]
     assert bridge.go(detected) == []
     bridge.resolve()
     monkeypatch.undo()
-    assert bridge.go(detected) == ["1 photos into task 3"]
+    assert bridge.go(detected) == ["1 photo into task 3"]
 
 
 def onward_way():
@@ -274,7 +274,7 @@ def test_names_that_lead_elsewhere_do_no_harm(bridge):
     task.photos[0].name = "../../../tmp/evil.jpg"
     bridge.draw(task, 0, corners())
     bridge.complete(task)
-    assert bridge.go(task) == ["1 photos into task 2"]
+    assert bridge.go(task) == ["1 photo into task 2"]
     [child] = bridge.children()
     assert [one.name for one in child.photos] == ["evil.jpg"]
     kept = bridge.tools.settings.folder / "mappings" / str(child.id) / "evil.json"
@@ -450,7 +450,7 @@ def test_an_upload_that_broke_off_is_begun_anew(bridge, detected):
     bridge.server.faults.drop(method="POST", path="/data/")
     assert bridge.go(detected)[0].startswith("CvatError")
     assert [len(task.photos) for task in bridge.children()] == [0]
-    assert bridge.do() == ["1 photos into task 3, 2 for review"]
+    assert bridge.do() == ["1 photo into task 3, 2 for review"]
     assert [len(task.photos) for task in bridge.children()] == [1]
 
 
@@ -464,7 +464,7 @@ def test_a_child_that_a_person_deleted_meanwhile_is_not_made_again(bridge, detec
     [child] = bridge.children()
     del bridge.server.state.tasks[child.id]
     bridge.ledger.recover()
-    assert bridge.do() == ["1 photos into task 2, 2 for review"]
+    assert bridge.do() == ["1 photo into task 2, 2 for review"]
     assert bridge.children() == []
 
 
@@ -475,4 +475,4 @@ def test_cvat_in_trouble_loses_nothing(bridge, detected, fault):
     bridge.server.faults.fail(500, path="/api/projects", times=None)
     assert bridge.do()[0].startswith("CvatError")
     bridge.server.faults.clear()
-    assert bridge.do() == ["1 photos into task 2, 2 for review"]
+    assert bridge.do() == ["1 photo into task 2, 2 for review"]

@@ -77,7 +77,7 @@ def test_the_quadrat_is_the_part_of_the_photo_and_leads_back(bridge):
     task = bridge.server.add_task(bridge.tools.projects[CORNERS], "Moorea", {"a.png": images.encode_png(given)})
     bridge.draw(task, 0, corners())
     bridge.complete(task)
-    assert bridge.go(task) == ["1 photos into task 2"]
+    assert bridge.go(task) == ["1 photo into task 2"]
     [child] = bridge.children()
     [made] = child.photos
     assert (made.name, made.width, made.height) == ("a.jpg", 264, 264)  # 240 px, and 5 % on each side
@@ -123,5 +123,5 @@ def test_a_photo_that_cannot_be_read_fails_alone(bridge):
         bridge.draw(task, frame, corners())
     task.photos[0].path.write_bytes(photo(0)[:2000])
     bridge.complete(task)
-    assert bridge.go(task) == ["1 photos into task 2, 1 failed"]
+    assert bridge.go(task) == ["1 photo into task 2, 1 failed"]
     assert [one.name for one in bridge.children()[0].photos] == ["b.jpg"]
