@@ -89,7 +89,9 @@ def main(
         demo_chain.tell(chained)
     if rendered and done:
         print_score(rendered, done)
-        demo_chain.tell_nearness(demo_chain.nearness(out, chained, rendered))
+        came_back = demo_chain.came_back(out, chained)
+        direct = {item.photo: item.annotations for item in done if item.photo in came_back}
+        demo_chain.tell_nearness(demo_chain.nearness(came_back, rendered), demo_chain.nearness(direct, rendered))
     if fiftyone and done:
         _make_dataset(done, rendered)
     pictures = "clean/*, overlays/*.jpg, contact_sheet.jpg, stages.jpg"

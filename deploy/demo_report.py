@@ -10,6 +10,7 @@ from statistics import mean
 from typing import Any
 
 from deploy import cleaning, stages
+from deploy.asking import Answer
 from deploy.stages import COLONIES, CORNERS, GRID, SEGMENTER
 from quadrat import images
 from quadrat.formats import shapes_json
@@ -36,7 +37,7 @@ class Done:
     """
 
     photo: Path
-    answers: Mapping[str, stages.Answer]
+    answers: Mapping[str, Answer]
     annotations: Annotations
     overlay: Path
     note: str

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import base64
-import json
-from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 
-from deploy import cleaning, stages
+from deploy import cells, cleaning, stages
 from quadrat import images, metadata, template
 from quadrat.shapes import HIDDEN, OCCLUDED, Keypoints
+
+from .functions_stand_in import Said, judged, serving, skeleton
 
 FRAME, GRID = template.load("corners"), template.load("grid9x13")
 SIDE = np.array([400.0, 400.0])
@@ -48,21 +47,6 @@ def test_points_are_right_where_each_seen_one_is_near_its_own_place(found, truth
     assert stages.is_right(found, truth) is right
 
 
-def skeleton(points):
-    elements = [
-        {"label": name, "type": "points", "points": [float(x), float(y)], "outside": bool(seen == HIDDEN)}
-        for name, (x, y), seen in zip(points.names, points.xy_px, points.visibility, strict=True)
-    ]
-    confidence = [{"name": "confidence", "value": "88"}]
-    return {"label": points.label, "type": "skeleton", "elements": elements, "attributes": confidence}
-
-
-def judged(shapes, verdict, reasons="", layout=""):
-    headers = {"X-Quadrat-Verdict": verdict, "X-Quadrat-Score": "0.880", "X-Quadrat-Note": "A note."}
-    more = {"X-Quadrat-Reasons": reasons, "X-Quadrat-Layout": layout}
-    return httpx.Response(200, json=shapes, headers={**headers, **{k: v for k, v in more.items() if v}})
-
-
 @pytest.fixture
 def photo(tmp_path):
     path = tmp_path / "reef.png"
@@ -71,21 +55,15 @@ def photo(tmp_path):
 
 
 def run(photo, answers, threshold=None):
-    asked = {}
-
-    def answer(request):
-        name = request.url.path.strip("/")
-        asked[name] = json.loads(request.content)
-        return answers[name]
-
-    with httpx.Client(transport=httpx.MockTransport(answer)) as client:
-        return stages.run(client, {name: f"http://host/{name}" for name in answers}, photo, threshold), asked
+    with serving(answers) as functions:
+        staged = stages.run(functions.urls, photo, threshold)
+    return staged, dict(functions.asked)
 
 
 def test_a_photo_goes_through_the_functions_that_run(photo):
     polygon = {"label": "Porites", "type": "polygon", "points": [10, 10, 90, 10, 90, 80], "attributes": []}
     answers = {
-        stages.COLONIES: httpx.Response(200, json=[polygon]),
+        stages.COLONIES: Said([polygon]),
         stages.CORNERS: judged([skeleton(TRUTH)], "ok", layout="corners"),
         stages.GRID: judged([skeleton(TRUE_GRID)], "review", "points lie 13 % off; blurred", "grid9x13"),
     }
@@ -99,9 +77,9 @@ def test_a_photo_goes_through_the_functions_that_run(photo):
     assert staged.quadrat.size_wh == (stages.QUADRAT_PX, stages.QUADRAT_PX)
     on_quadrat = staged.quadrat.from_photo([grid.points])[0]
     assert np.allclose(on_quadrat.xy_px, GRID.uv * stages.QUADRAT_PX)
-    cells = stages.row("reef.png", staged)
-    assert len(cells) == stages.COLUMNS
-    assert stages.sheet([cells, cells], "a note").shape[1] == stages.COLUMNS * cells[0].shape[1]
+    row = stages.row("reef.png", staged)
+    assert len(row) == stages.COLUMNS
+    assert cells.sheet([row, row], "a note").shape[1] == stages.COLUMNS * row[0].shape[1]
     assert staged.segmented is None
     assert staged.clean is None
 
@@ -117,8 +95,8 @@ def test_the_colonies_of_both_functions_are_kept_apart(photo):
     told = {"X-Quadrat-Refiner": "watershed", "X-Quadrat-Scale": "0.500", "X-Quadrat-Note": "Look."}
     segmented = [colony("Acropora", square, 70), colony("Porites", triangle, 12, unsure="true")]
     answers = {
-        stages.COLONIES: httpx.Response(200, json=[colony("Porites", triangle, 90)]),
-        stages.SEGMENTER: httpx.Response(200, json=segmented, headers=told),
+        stages.COLONIES: Said([colony("Porites", triangle, 90)]),
+        stages.SEGMENTER: Said(segmented, headers=told),
     }
     staged, asked = run(photo, answers, threshold=0.1)
     assert [asked[name]["threshold"] for name in answers] == [0.1, 0.1]
@@ -134,13 +112,13 @@ def test_the_colonies_of_both_functions_are_kept_apart(photo):
 
 def test_the_row_says_that_the_segmenter_does_not_run_and_how_it_worked(photo, monkeypatch):
     words = []
-    monkeypatch.setattr(stages, "_cell", lambda image_rgb, shapes, text: words.append(text))
-    staged, _ = run(photo, {stages.COLONIES: httpx.Response(200, json=[])})
+    monkeypatch.setattr(stages, "cell", lambda image_rgb, shapes, text: words.append(text))
+    staged, _ = run(photo, {stages.COLONIES: Said([])})
     stages.row("reef.png", staged)
     assert words[-2:] == ["0 colonies", "segmenter: the function does not run"]
     segmented = [colony("Porites", [10, 10, 90, 10, 90, 80], 12, unsure="true")]
     told = {"X-Quadrat-Refiner": "watershed", "X-Quadrat-Scale": "0.500"}
-    staged, _ = run(photo, {stages.SEGMENTER: httpx.Response(200, json=segmented, headers=told)})
+    staged, _ = run(photo, {stages.SEGMENTER: Said(segmented, headers=told)})
     stages.row("reef.png", staged)
     assert words[-2:] == ["colonies: -", "segmenter: 1 colonies, 1 unsure, refiner watershed, scale 0.500"]
 
@@ -153,7 +131,7 @@ def test_without_four_corners_nothing_is_rectified_and_the_rest_goes_on(photo, c
 
 
 def test_a_refused_photo_says_why(photo):
-    refusal = httpx.Response(400, json={"error": {"code": "bad_image", "message": "field `image`: cut short"}})
+    refusal = Said({"error": {"code": "bad_image", "message": "field `image`: cut short"}}, 400)
     with pytest.raises(ValueError, match="400: field `image`: cut short"):
         run(photo, {stages.GRID: refusal})
 
@@ -167,7 +145,7 @@ def cleaned(kind=".png"):
     files = {"image": metadata.encode(CLEAN, kind), "mask": images.encode_png(PAINTED * np.uint8(255))}
     told = {name: base64.b64encode(data).decode() for name, data in files.items()}
     facts = {"format": kind.lstrip("."), "painted_fraction": 0.02, "warnings": ["a string is doubtful"]}
-    return httpx.Response(200, json={**told, **facts}, headers={"X-Quadrat-Model": "lama", "X-Quadrat-Note": "Look."})
+    return Said({**told, **facts}, headers={"X-Quadrat-Model": "lama", "X-Quadrat-Note": "Look."})
 
 
 def grid_answers(clean, grid=None, verdict="review"):
@@ -207,10 +185,10 @@ def test_without_a_grid_there_is_none_to_remove(photo):
 
 
 def test_a_grid_that_cannot_be_removed_costs_the_clean_photo_alone(photo):
-    refusal = httpx.Response(400, json={"error": {"code": "bad_points", "message": "field `skeleton`: 3 points"}})
+    refusal = Said({"error": {"code": "bad_points", "message": "field `skeleton`: 3 points"}}, 400)
     staged, _ = run(photo, grid_answers(refusal))
-    assert staged.clean.words == "clean: refused, 400: field `skeleton`: 3 points"
-    assert staged.clean.facts["error"] == "400: field `skeleton`: 3 points"
+    assert staged.clean.words == "clean: refused, the function answered 400: field `skeleton`: 3 points"
+    assert staged.clean.facts["error"] == "the function answered 400: field `skeleton`: 3 points"
     assert [shape.label for shape in staged.shapes] == ["quadrat_corner", "grid"]
     assert len(stages.row("reef.png", staged)) == stages.COLUMNS
 
@@ -223,7 +201,3 @@ def test_nearness_is_measured_where_it_was_painted():
     assert round(cleaning.psnr_db(found.after), 2) == 28.13
     assert cleaning.psnr_db(0) == 99
     assert cleaning.nearness(cleaning.Cleaned("no grid"), photo_rgb, truth) is None
-
-
-def test_a_clean_photo_is_asked_for_in_the_kind_of_the_photo():
-    assert [cleaning.format_of(Path(name)) for name in ("a.PNG", "a.jpg", "a.tif")] == ["png", "jpeg", "jpeg"]
