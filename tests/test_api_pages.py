@@ -29,6 +29,8 @@ PARTS = {  # file -> the file on a page that it is a part of
     "data_engineering.labels": "data_engineering.dataset",
     "data_engineering.drawn_documents": "data_engineering.drawn_fields",
     "data_engineering.corrections": "data_engineering.mirror",
+    "data_engineering.cvat_about": "data_engineering.cvat_server",
+    "data_engineering.cvat_issues": "data_engineering.cvat_tasks",
     "data_engineering.cvat_answer": "data_engineering.cvat_annotate",
     "data_engineering.cvat_draw": "data_engineering.cvat_push",
     "data_engineering.cvat_errors": "data_engineering.cvat_server",
@@ -87,6 +89,7 @@ PARTS = {  # file -> the file on a page that it is a part of
     "DINOv2_mmseg.recording": "DINOv2_mmseg.train",
     "DINOv2_mmseg.report": "DINOv2_mmseg.evaluate",
     "DINOv2_mmseg.runners": "DINOv2_mmseg.model",
+    "DINOv2_mmseg.spec": "DINOv2_mmseg.network",
     "DINOv2_mmseg.stems": "DINOv2_mmseg.backbone",
     "DINOv2_mmseg.superpixels": "DINOv2_mmseg.point_maps",
     "DINOv2_mmseg.tables": "DINOv2_mmseg.evaluate",
@@ -116,7 +119,9 @@ PARTS = {  # file -> the file on a page that it is a part of
     "grid_pose_detection.warp": "grid_pose_detection.matching",
     "yolo.curves": "yolo.training",
     "yolo.framework": "yolo.networks",
+    "yolo.letterbox": "yolo.networks",
     "yolo.precision": "yolo.training",
+    "yolo.suppress": "yolo.networks",
     "yolo.trainer": "yolo.training",
 }
 
