@@ -96,6 +96,7 @@ def url(function: Function) -> Iterator[str]:
         def _reply(self, status: int, body: bytes) -> None:
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
+            self.send_header("X-Quadrat-Verdict", "ok")
             self.end_headers()
             self.wfile.write(body)
 
@@ -126,6 +127,14 @@ def human(server: Server, task: Task, frame: int, source: str = "manual") -> Non
 
 
 # ---------------------------------------------------------------------------------------------- what is drawn
+
+
+def test_a_function_tells_what_stands_in_its_headers(task: Task, function: Function, url: str) -> None:
+    remote = cvat_function.RemoteFunction(url, LABELS, backoff_s=0.001)
+    found = remote.find(picture(), request_id="delivery-7")
+    assert ([one.label for one in found.drawn], found.notes) == (["Porites"], ())
+    assert found.headers["x-quadrat-verdict"] == found.headers["X-Quadrat-Verdict"] == "ok"
+    assert function.headers[0]["X-Request-Id"] == "delivery-7"
 
 
 def test_answers_are_drawn_with_all_they_say(

@@ -10,9 +10,10 @@ import urllib3
 from cvat_sdk import Client
 
 from data_engineering import cvat_server
-from data_engineering.cvat_errors import CvatError, MissingError, OutageError, translated
+from data_engineering.cvat_errors import CvatError, MissingError, OutageError, RefusedError, translated
 from data_engineering.cvat_server import Account
 from tests.cvat_stand_in import Server, running
+from tests.cvat_stand_in.faults import Fault
 
 LABELS = [{"name": "Porites", "type": "polygon", "attributes": []}]
 VARIABLES = ("CVAT_URL", "CVAT_TOKEN", "CVAT_USERNAME", "CVAT_PASSWORD")
@@ -43,6 +44,32 @@ def client(server: Server) -> Iterator[Client]:
 def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
+
+
+# ---------------------------------------------------------------------------------------------- redirections
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirection_to_another_host_is_not_followed(status: int, server: Server, client: Client) -> None:
+    with running() as other:
+        there = other.url.replace("127.0.0.1", "localhost")
+        server.faults.add(Fault(path="/api/server", status=status, headers={"Location": f"{there}/api/about"}))
+        with pytest.raises(RefusedError, match="leads to localhost, and CVAT_URL names 127.0.0.1"):
+            cvat_server.get_json(client, "/api/server/about", "look")
+        assert other.requests.count() == 0  # nothing was sent there, the token least of all
+
+
+def test_a_redirection_on_the_same_host_is(server: Server, client: Client) -> None:
+    server.faults.add(Fault(path="/api/here", status=302, headers={"Location": f"{server.url}/api/users/self"}))
+    assert cvat_server.get_json(client, "/api/here", "look")["username"] == "bridge"
+
+
+@pytest.mark.parametrize(("status", "kind"), [(400, True), (415, True), (403, False), (404, False), (500, False)])
+def test_what_the_server_will_never_take_is_told_apart(status: int, kind: bool, server: Server, client: Client) -> None:
+    server.faults.fail(status, path="/api/users", times=None)
+    with pytest.raises(CvatError) as caught:
+        cvat_server.get_json(client, "/api/users/self", "look")
+    assert isinstance(caught.value, RefusedError) == kind
 
 
 # ---------------------------------------------------------------------------------------------- signing in

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from data_engineering import cvat_server
-from data_engineering.cvat_errors import CvatError, MissingError, OutageError
+from data_engineering.cvat_errors import CvatError, MissingError, OutageError, RefusedError
 from data_engineering.function_url import AnswerError, FunctionError
 from deploy.bridge import ledger as states
 from deploy.bridge import log, look, plan
@@ -215,7 +215,7 @@ def may_help(error: Exception) -> bool:
     """Whether trying again may help: a person's help is needed for the rest."""
     if isinstance(error, FunctionError | AnswerError):
         return bool(error.again)
-    return not isinstance(error, GiveUp | MissingError)
+    return not isinstance(error, GiveUp | MissingError | RefusedError)
 
 
 def _of_delivery(delivery: Delivery) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from data_engineering import cvat_server
-from data_engineering.cvat_errors import MissingError, OutageError
+from data_engineering.cvat_errors import MissingError, OutageError, RefusedError
 from data_engineering.function_url import AnswerError, FunctionError
 from deploy.bridge import ledger as states
 from deploy.bridge import look, work
@@ -216,7 +216,7 @@ def test_what_may_help_is_tried_again_and_then_given_up(error, bench, cvat, acte
     assert bench.ledger.step(row.id).state == states.DONE
 
 
-@pytest.mark.parametrize("error", [GiveUp("no such label"), MissingError("gone"), AnswerError("400", status=400)])
+@pytest.mark.parametrize("error", [GiveUp("no such label"), MissingError("gone"), RefusedError("400"), AnswerError("400", status=400)])
 def test_what_needs_a_person_fails_at_once(error, bench, cvat, acted):
     task = add_task(cvat)
     acted.errors = [error]
