@@ -67,6 +67,9 @@ def module_file(module: str) -> Path | None:
 
 def check_module(module: str, arguments: list[str]) -> None:
     if module == "quadrat":
+        if len(arguments) == 1:
+            assert arguments[0] in VERBS
+            return
         verb, name, *arguments = (arguments[0], *(word.replace("-", "_") for word in arguments[1:2]), *arguments[2:])
         assert verb in VERBS
         if name == "MODULE":
