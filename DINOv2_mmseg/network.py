@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from DINOv2_mmseg.spec import Spec
 from quadrat import files
 
 with warnings.catch_warnings():  # mmcv says that its compiled operators are not there; none is used
@@ -43,33 +44,6 @@ class Segmenter(EncoderDecoder):
         if not many and decode_head.get("num_convs") == 0:  # a linear head: nothing between features and classes
             of_last["channels"] = channels[-1]
         super()._init_decode_head({**decode_head, **(of_all if many else of_last)})
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What must be known of weights to use them.
-
-    Attributes:
-        model: mmsegmentation's model as a nested dict of JSON values.
-        labels: class names in the order of the network's outputs.
-        background: those that are no colonies.
-        work_px: long side that a photo is brought to; 0 takes photos as they are.
-        window_px: side of the windows that the network sees, in px of its input.
-        patch_px: windows begin at multiples of it.
-    """
-
-    model: Mapping[str, Any]
-    labels: tuple[str, ...]
-    background: tuple[str, ...]
-    work_px: int
-    window_px: int
-    patch_px: int
-
-    @property
-    def mean_std(self) -> tuple[list[float], list[float]]:
-        """Of the colours red, green, blue, 0..255, by which an input is normalised."""
-        given = self.model["data_preprocessor"]
-        return given["mean"], given["std"]
 
 
 def build(model: Mapping[str, Any], classes: int) -> nn.Module:
@@ -150,8 +124,7 @@ def read_spec(path: Path) -> Spec:
             f"{path} does not say which network it is of: expected weights of `DINOv2_mmseg.train` or "
             "`DINOv2_mmseg.export`, or a checkpoint of mmsegmentation with its config (SEGFORMER_CONFIG)"
         )
-    raw = json.loads(said["spec"])
-    return Spec(**{**raw, "labels": tuple(raw["labels"]), "background": tuple(raw["background"])})
+    return Spec.of_json(json.loads(said["spec"]))
 
 
 def load(path: Path, device: str = "cpu") -> tuple[nn.Module, Spec]:

@@ -1,7 +1,7 @@
 """What runs a network: torch, or an export in OpenVINO, ONNX Runtime or TorchScript. All give the same `inference.Run`.
 
 An export takes the photo's own bytes, uint8 ``[N, H, W, 3]``, of windows of one size, and holds the normalisation. What
-it is of lies beside it as ``NAME.spec.json``.
+it is of lies beside it as ``NAME.spec.json``. OpenVINO and ONNX Runtime need neither torch nor mmsegmentation.
 """
 
 from __future__ import annotations
@@ -11,15 +11,13 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from DINOv2_mmseg.inference import Run
+from DINOv2_mmseg.spec import Spec
 from quadrat import files
-
-if TYPE_CHECKING:
-    from DINOv2_mmseg.network import Spec
 
 PRECISIONS = ("f32", "bf16")
 SUFFIXES = (".onnx", ".torchscript")
@@ -41,13 +39,10 @@ def read_spec(export: Path) -> Spec:
     Raises:
         ValueError: its spec is not there.
     """
-    from DINOv2_mmseg.network import Spec
-
     path = spec_path(export)
     if not path.is_file():
         raise ValueError(f"{export} has no {path.name} beside it: expected what `python -m DINOv2_mmseg.export` wrote")
-    raw = json.loads(path.read_text("utf-8"))
-    return Spec(**{**raw, "labels": tuple(raw["labels"]), "background": tuple(raw["background"])})
+    return Spec.of_json(json.loads(path.read_text("utf-8")))
 
 
 def of_torch(model: Any, spec: Spec, precision: str = "f32") -> Run:

@@ -89,11 +89,10 @@ def _limit(function: yolo_setup.Function) -> Sides:
 
 def _stages(function: yolo_setup.Function, body: bytes) -> dict[str, str]:
     """Median ms and share of each stage, each run alone on what the stage before gave."""
-    from ultralytics.utils import nms
-
     from coral_seg_yolo import assemble
     from deploy.serving import encode, request
     from quadrat import images
+    from yolo import letterbox
 
     predictor, offered = function.predictor, function.context.user_data.function.offered
     asked = request.parse(body)
@@ -102,24 +101,19 @@ def _stages(function: yolo_setup.Function, body: bytes) -> dict[str, str]:
     image = images.decode(jpeg)
     size_wh = image.shape[1], image.shape[0]
     batch = predictor._letterbox(image)
-    predictions, prototypes = predictor.network(batch)
+    raw = predictor._run(image)
     boxes, _, input_wh = predictor.detect(image, threshold)
-    placing = assemble.place(size_wh, input_wh)
+    placing = letterbox.place(size_wh, input_wh)
     shapes = predictor.predict(image, threshold=threshold)
     answer = encode.encode(shapes, size_wh, offered, threshold=threshold)
-
-    def suppress() -> object:
-        return nms.non_max_suppression(
-            predictions.clone(), threshold, predictor.iou, agnostic=True, nc=len(predictor.card.labels)
-        )
 
     stages: dict[str, Callable[[], object]] = {
         "JSON and base64": lambda: base64.b64decode(request.parse(body).image),
         "JPEG decoding": lambda: images.decode(jpeg),
         "resizing": lambda: predictor._letterbox(image),
         "forward pass": lambda: predictor.network(batch),
-        "suppression of doubles": suppress,
-        "mask assembly": lambda: assemble.box_masks(prototypes, boxes[:, 6:], boxes[:, :4], placing, input_wh),
+        "suppression of doubles": lambda: predictor._suppress(raw, image, threshold),
+        "mask assembly": lambda: assemble.box_masks(raw.prototypes, boxes[:, 6:], boxes[:, :4], placing, input_wh),
         "polygons": lambda: encode.encode(shapes, size_wh, offered, threshold=threshold),
         "answer's JSON": answer.to_json,
     }

@@ -25,7 +25,7 @@ def assembly(
         input_px: longer side of the network's input.
         least_iou: 0..1, that each mask must have with theirs.
     """
-    from yolo import framework
+    from yolo import framework, letterbox
 
     framework.quiet()
     import torch
@@ -37,7 +37,7 @@ def assembly(
     input_wh = (width, height)
     prototypes, coefficients, boxes = _objects(objects, photo_wh, input_wh)
     tensors: Any = [torch.from_numpy(array) for array in (prototypes, coefficients, boxes)]
-    placing = assemble.place(photo_wh, input_wh)
+    placing = letterbox.place(photo_wh, input_wh)
     native: Any = ops.process_mask_native
 
     def ours() -> list[tuple[NDArray[np.bool_], tuple[int, int]]]:

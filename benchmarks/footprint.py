@@ -23,8 +23,8 @@ from typing import Any
 import psutil
 
 GIB = 2**30
-FUNCTION = Path(__file__).parents[1] / "coral_seg_yolo" / "deploy" / "pth-yolo-coralseg" / "nuclio"
-CONFIGS = Path(__file__).parents[1] / "coral_seg_yolo" / "configs"
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / "coral_seg_yolo" / "configs"
 OUT_OF_MEMORY = 7
 """Exit status of a job that the GPU's memory was too small for."""
 PARAMETER_BYTES = 20
@@ -105,15 +105,22 @@ def predict(photo: str, weights: str | None, device: str, tile_px: int = 0, roun
     return _repeated(lambda: predictor.predict(images.decode(data)), rounds)
 
 
-def handler(photo: str, weights: str | None, device: str, rounds: int = 5) -> Footprint:
-    """A request of CVAT to its answer, through the function that ships."""
+def handler(
+    photo: str,
+    weights: str | None,
+    device: str,
+    rounds: int = 5,
+    function: str = "coral_seg_yolo/deploy/pth-yolo-coralseg",
+    more: dict[str, Any] | None = None,
+) -> Footprint:
+    """A request to its answer, through a function that ships; `more` is what the request holds beside the photo."""
     import nuclio_sdk
 
     os.environ.update(MODEL_PATH=weights or "", DEVICE=device)
     context = nuclio_sdk.Context(nuclio_sdk.Logger("ERROR"))
-    main = _module(FUNCTION / "main.py")
+    main = _module(ROOT / function / "nuclio" / "main.py")
     main.init_context(context)
-    body = {"image": base64.b64encode(Path(photo).read_bytes()).decode()}
+    body = {"image": base64.b64encode(Path(photo).read_bytes()).decode(), **(more or {})}
 
     def ask() -> None:
         answer = main.handler(context, nuclio_sdk.Event(body=body, method="POST"))

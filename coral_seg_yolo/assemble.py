@@ -9,39 +9,17 @@ of the map and a pixel of the photo begin together: from there OpenCV enlarges i
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo.letterbox import Placing
+
 Floats = NDArray[np.float32]
 
 REACH = 16  # samples to look back for a beginning
 CLOSE_PX = 1 / 64  # how far a sample's and a pixel's beginning may lie apart
-
-
-@dataclass(frozen=True)
-class Placing:
-    """Where a photo lies in the letterboxed input, as ultralytics' `LetterBox` puts it.
-
-    Attributes:
-        gain_xy: input px a photo px.
-        pad_xy: input px left of and above the photo.
-        size_wh: the photo's size in input px.
-    """
-
-    gain_xy: tuple[float, float]
-    pad_xy: tuple[int, int]
-    size_wh: tuple[int, int]
-
-
-def place(photo_wh: tuple[int, int], input_wh: tuple[int, int]) -> Placing:
-    """Where `LetterBox` puts a photo of `photo_wh` in an input of `input_wh`."""
-    gain = min(input_wh[0] / photo_wh[0], input_wh[1] / photo_wh[1])
-    w, h = (max(round(side * gain), 1) for side in photo_wh)
-    pad = round((input_wh[0] - w) / 2 - 0.1), round((input_wh[1] - h) / 2 - 0.1)
-    return Placing((w / photo_wh[0], h / photo_wh[1]), pad, (w, h))
 
 
 def box_masks(

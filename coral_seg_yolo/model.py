@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from coral_seg_yolo import exclusive as apart
 from quadrat import masks, tiling
 from quadrat.predictor import Card, read_card
 from quadrat.shapes import Instance
-from yolo import framework, networks
+from yolo import letterbox, networks, suppress
 from yolo import weights as shipped
 
 MODULE = "coral_seg_yolo"
@@ -76,7 +76,7 @@ def find_weights(path: str | Path | None) -> Path:
 class Raw(NamedTuple):
     """What a network gives for one image, see `networks.Network`, and the size of its input."""
 
-    predictions: Any
+    predictions: NDArray[np.float32]
     prototypes: NDArray[np.float32]
     input_wh: tuple[int, int]
 
@@ -153,7 +153,7 @@ class YoloPredictor:
     ) -> list[Instance]:
         detections, scores, _ = self._suppress(raw, image_rgb, threshold)
         height, width = image_rgb.shape[:2]
-        placing = assemble.place((width, height), raw.input_wh)
+        placing = letterbox.place((width, height), raw.input_wh)
         drawn = assemble.box_masks(raw.prototypes, detections[:, 6:], detections[:, :4], placing, raw.input_wh)
         instances = [
             masks.instance_from_mask(
@@ -170,7 +170,7 @@ class YoloPredictor:
     def detect(
         self, image_rgb: NDArray[np.uint8], threshold: float
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[int, int]]:
-        """Run the network and suppress doubles (ultralytics' own functions).
+        """Run the network and suppress doubles, as ultralytics does.
 
         Returns:
             Detections float32 ``[N, 6 + M]``: box x0 y0 x1 y1 in photo px, score, class index, M coefficients;
@@ -187,35 +187,21 @@ class YoloPredictor:
         self, raw: Raw, image_rgb: NDArray[np.uint8], threshold: float
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
         """Detections as `detect` gives them, their scores for every class ``[N, classes]``, their places in `raw`."""
-        from ultralytics.utils import nms, ops
-
-        classes = len(self._card.labels)
-        end2end = self.network.facts.end2end
-        (kept,), (places,) = nms.non_max_suppression(
-            raw.predictions,
-            threshold,
-            self.iou,
-            agnostic=True,
-            max_det=MAX_COLONIES,
-            nc=classes,
-            end2end=end2end,
-            return_idxs=True,
-        )
-        ops.scale_boxes(raw.input_wh[::-1], kept[:, :4], image_rgb.shape[:2])
-        detections = kept.float().numpy()
-        if end2end:  # such a network gives one class and its score
+        classes, photo_wh = len(self._card.labels), (image_rgb.shape[1], image_rgb.shape[0])
+        predictions = raw.predictions[0]
+        if self.network.facts.end2end:  # such a network gives one class and its score
+            places = suppress.above(predictions, threshold, MAX_COLONIES)
+            detections = predictions[places]
             scores = np.eye(classes, dtype=np.float32)[detections[:, 5].astype(int)] * detections[:, 4:5]
         else:
-            scores = raw.predictions[0, 4 : 4 + classes, places.flatten().long()].T.float().numpy()
-        return detections, scores, places.flatten().long().numpy()
+            places = suppress.suppress(predictions, classes, threshold, self.iou, MAX_COLONIES)
+            detections = suppress.rows(predictions, places, classes)
+            scores = predictions[4 : 4 + classes, places].T
+        detections[:, :4] = letterbox.to_photo(detections[:, :4], photo_wh, raw.input_wh)
+        return detections, scores, places
 
     def _letterbox(self, image_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The network's input: float32 ``[1, 3, h, w]`` of 0..1, the photo brought to size and padded with gray."""
-        from ultralytics.data.augment import LetterBox
-
         facts = self.network.facts
-        target = (facts.size_px, facts.size_px)
-        interpolation = framework.interpolation_for(image_rgb.shape, target)
-        fit = LetterBox(target, auto=facts.rect, stride=facts.stride, interpolation=interpolation)
-        channels_first = np.ascontiguousarray(fit(image=image_rgb).transpose(2, 0, 1)[None])
-        return channels_first.astype(np.float32) / 255
+        fitted = letterbox.letterbox(image_rgb, facts.size_px, facts.stride, facts.rect)
+        return np.ascontiguousarray(fitted.transpose(2, 0, 1)[None]).astype(np.float32) / 255

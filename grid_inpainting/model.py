@@ -112,7 +112,8 @@ def load(
         path: TorchScript file, OpenVINO folder, run folder or a run's name; `None` takes ``LAMA_MODEL``, else what
             ships. Not used by ``opencv``.
         device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; for the backend ``lama``.
-        backend: ``lama`` (TorchScript through simple-lama-inpainting), ``openvino``, or ``opencv`` (no network).
+        backend: ``lama`` (TorchScript through simple-lama-inpainting; an OpenVINO folder runs in OpenVINO, without
+            torch), ``openvino`` (a TorchScript file too, converted when it is loaded), or ``opencv`` (no network).
         line_width: of the strings in px; `None` measures it on each photo.
         layout: of the points: ``auto`` takes the built-in grid that they lie on; or a name or file
             (`quadrat.template.load`).
@@ -138,9 +139,7 @@ def load(
         return Remover(backends.opencv(), card, layouts, line_width, windows)
     found = weights.find(path)
     card = read_card(found) or Card(found.stem, "inpainting", ())
-    if backend == backends.LAMA:
-        if found.is_dir():
-            raise ValueError(f"{found} is an OpenVINO folder: take --backend openvino, or a TorchScript file")
+    if backend == backends.LAMA and not found.is_dir():
         return Remover(backends.lama(found, device), card, layouts, line_width, windows)
     return Remover(backends.openvino(found, precision, windows.side_px), card, layouts, line_width, windows)
 

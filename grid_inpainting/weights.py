@@ -46,7 +46,7 @@ def _shipped() -> Path:
     index = FOLDER / "index.yaml"
     raw = yaml.safe_load(index.read_text("utf-8")) if index.is_file() else {}
     name = (raw.get("default") or {}).get(MODULE)
-    if not name or not (FOLDER / name).is_file():
+    if not name or not (FOLDER / name).exists():
         raise FileNotFoundError(f"{index} names no weights of {MODULE} that are there: give a path (LAMA_MODEL)")
     return FOLDER / name
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -25,10 +27,14 @@ SHIPPED = [folder for folder, (key, _) in FUNCTIONS.items() if key in INDEX["def
 @pytest.mark.parametrize("name", sorted(INDEX["files"]))
 def test_every_file_is_what_the_index_says(name):
     entry, path = INDEX["files"][name], ROOT / "weights" / name
-    data = path.read_bytes()
-    assert len(data) == entry["bytes"]
-    assert hashlib.sha256(data).hexdigest() == entry["sha256"]
-    assert {"command", "data", "metrics", "licence"} <= set(entry)
+    listed = {path / file: what for file, what in entry["files"].items()} if path.is_dir() else {path: entry}
+    for file, what in listed.items():
+        data = file.read_bytes()
+        assert len(data) == what["bytes"]
+        assert hashlib.sha256(data).hexdigest() == what["sha256"]
+    assert entry["bytes"] == sum(what["bytes"] for what in listed.values())
+    assert not path.is_dir() or set(path.iterdir()) == set(listed)
+    assert {"what", "command", "data", "metrics", "licence"} <= set(entry)
     card = read_card(path)
     assert card is not None
     assert "rendered" in card.trained_on
@@ -40,7 +46,49 @@ def test_the_index_lists_all_and_every_default_is_there():
     there = {p.name for p in (ROOT / "weights").iterdir() if p.suffix not in (".yaml", ".md")}
     assert there == listed
     assert set(INDEX["default"].values()) <= listed
+    made_of = {name: entry["made_of"] for name, entry in INDEX["files"].items() if "made_of" in entry}
+    assert {key: made_of[name] for key, name in INDEX["packaged"].items()} == INDEX["default"]
     assert sum(entry["bytes"] for entry in INDEX["files"].values()) < 60 * 2**20
+
+
+@pytest.fixture(scope="module")
+def photo():
+    """A rendered quadrat."""
+    from data_engineering.render.scene import render
+    from data_engineering.render.settings import Settings
+
+    return render(7, Settings(size_px=640, layouts={"grid11x11": 1.0})).photo
+
+
+def _both(key):
+    return [ROOT / "weights" / INDEX[which][key] for which in ("default", "packaged")]
+
+
+@pytest.mark.parametrize("key", ["coral_seg_yolo", "grid_pose_detection/corners", "grid_pose_detection/grid"])
+def test_openvino_finds_what_the_checkpoint_finds(key, photo):
+    module, *_ = key.split("/")
+    model, parity = (importlib.import_module(f"{module}.{name}") for name in ("model", "parity"))
+    found = parity.compare(*(model.load(path) for path in _both(key)), [photo])
+    assert found.colonies > 3 if key == "coral_seg_yolo" else found.points >= 4
+    parity.check(found, parity.HALF)
+
+
+def test_openvino_names_the_pixels_as_the_checkpoint_does(photo):
+    from DINOv2_mmseg import model
+
+    torch_one, export = (model.load(path).segment(photo).map.index for path in _both("DINOv2_mmseg"))
+    assert len(np.unique(torch_one)) > 2
+    assert (torch_one == export).mean() > 0.99
+
+
+def test_openvino_paints_what_the_checkpoint_paints(photo):
+    from grid_inpainting import model
+
+    hole = np.zeros(photo.shape[:2], bool)
+    hole[200:206] = hole[:, 300:306] = True
+    torch_one, export = (model.load(path).remove(photo, mask=hole).image_rgb for path in _both("grid_inpainting"))
+    assert (torch_one != photo)[hole].mean() > 0.5
+    assert np.abs(torch_one.astype(int) - export).max() <= 1
 
 
 @pytest.fixture(scope="module", params=SHIPPED)

@@ -199,7 +199,16 @@ def _convert(copy: Path, format: str, size_px: int, half: bool, dynamic: bool) -
     options: dict[str, Any] = {"imgsz": size_px} | ({"dynamic": dynamic} if format != "torchscript" else {})
     if half and format == "openvino":
         options["quantize"] = 16
-    return Path(YOLO(copy).export(format=format, device="cpu", **options))
+    made = Path(YOLO(copy).export(format=format, device="cpu", **options))
+    if format == "openvino":
+        _forget_the_date(made / "metadata.yaml")
+    return made
+
+
+def _forget_the_date(metadata: Path) -> None:
+    """Without it the same weights give the same bytes on any day."""
+    lines = metadata.read_text("utf-8").splitlines(keepends=True)
+    files.write_text(metadata, "".join(line for line in lines if not line.startswith("date:")))
 
 
 # ------------------------------------------------------------------------------------------------ command line

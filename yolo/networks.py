@@ -1,11 +1,14 @@
-"""The network alone: letterboxed photo in, raw predictions (and mask prototypes) out; by torch or a runtime."""
+"""The network alone: letterboxed photo in, raw predictions (and mask prototypes) out; by torch or a runtime.
+
+OpenVINO and ONNX Runtime do without torch and ultralytics: a function that serves an export need not have them.
+"""
 
 from __future__ import annotations
 
 import ast
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,16 +43,20 @@ class Facts:
     keypoints: int = 0
 
 
+Outputs = tuple[NDArray[np.float32], NDArray[np.float32] | None]
+"""Of a network, see `Network`."""
+
+
 class Network(Protocol):
     """One loaded network."""
 
     facts: Facts
 
-    def __call__(self, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32] | None]:
+    def __call__(self, batch: NDArray[np.float32]) -> Outputs:
         """Run float32 ``[1, 3, h, w]`` RGB of 0..1.
 
         Returns:
-            Predictions, a torch tensor ``[1, 4 + classes + M, N]`` or, end to end, ``[1, N, 6 + M]``, where M are the
+            Predictions float32 ``[1, 4 + classes + M, N]`` or, end to end, ``[1, N, 6 + M]``, where M are the
             mask coefficients, or x, y and visibility of every keypoint; prototypes float32 ``[M, mh, mw]`` of a
             ``segment`` network, else `None`.
         """
@@ -91,10 +98,15 @@ def _facts(path: Path, raw: Mapping[str, Any], rect: bool) -> Facts:
     )
 
 
-def _split(outputs: Sequence[Any]) -> tuple[Any, NDArray[np.float32] | None]:
-    """Predictions on the processor, and prototypes where there are any."""
-    predictions, *rest = outputs
-    return predictions.cpu(), rest[0][0].float().cpu().numpy() if rest else None
+def _split(outputs: Iterable[Any]) -> Outputs:
+    """Predictions, and prototypes where there are any."""
+    predictions, *rest = (np.asarray(output, np.float32) for output in outputs)
+    return predictions, rest[0][0] if rest else None
+
+
+def _of_torch(outputs: Any, task: str) -> Outputs:
+    """What torch gives, on the processor."""
+    return _split(output.float().cpu().numpy() for output in (outputs if task == "segment" else [outputs]))
 
 
 class TorchNetwork:
@@ -125,11 +137,11 @@ class TorchNetwork:
             keypoints=int(getattr(model, "kpt_shape", [0])[0]),
         )
 
-    def __call__(self, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32] | None]:
+    def __call__(self, batch: NDArray[np.float32]) -> Outputs:
         """See `Network`."""
         with self.torch.inference_mode():
             outputs, _ = self.model(self.torch.from_numpy(batch).to(self.device))
-        return _split(outputs if self.facts.task == "segment" else [outputs])
+        return _of_torch(outputs, self.facts.task)
 
 
 class OpenVinoNetwork:
@@ -144,14 +156,11 @@ class OpenVinoNetwork:
     """
 
     def __init__(self, path: Path, device: str, precision: str = "f32"):
-        framework.quiet()
         import openvino
-        import torch
 
         xml = next(iter(sorted(path.glob("*.xml"))), None)
         if xml is None or not (path / "metadata.yaml").is_file():
             raise ValueError(f"{path} has no *.xml with a metadata.yaml: expected a folder that `export` wrote")
-        self.torch = torch
         hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
         if os.environ.get("OV_CACHE_DIR"):
             hints["CACHE_DIR"] = os.environ["OV_CACHE_DIR"]
@@ -160,9 +169,9 @@ class OpenVinoNetwork:
         raw = yaml.safe_load((path / "metadata.yaml").read_text("utf-8"))
         self.facts = _facts(path, raw, rect=bool(model.input().get_partial_shape().is_dynamic))
 
-    def __call__(self, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32] | None]:
+    def __call__(self, batch: NDArray[np.float32]) -> Outputs:
         """See `Network`."""
-        return _split([self.torch.from_numpy(output) for output in self.compiled(batch).values()])
+        return _split(self.compiled(batch).values())
 
 
 class OnnxNetwork:
@@ -174,16 +183,13 @@ class OnnxNetwork:
     """
 
     def __init__(self, path: Path, device: str):
-        framework.quiet()
         import onnxruntime
-        import torch
 
-        self.torch = torch
         provider = "CPUExecutionProvider" if device == "cpu" else "CUDAExecutionProvider"
         if provider not in onnxruntime.get_available_providers():
             raise ValueError(f"device {device!r}: this ONNX Runtime has only {onnxruntime.get_available_providers()}")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = int(os.environ["OMP_NUM_THREADS"])  # all, or what the user set (`quiet`)
+        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=[provider])
             raw = {key: _literal(text) for key, text in self.session.get_modelmeta().custom_metadata_map.items()}
@@ -192,10 +198,9 @@ class OnnxNetwork:
         height_width = self.session.get_inputs()[0].shape[2:]
         self.facts = _facts(path, raw, rect=not all(isinstance(side, int) for side in height_width))
 
-    def __call__(self, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32] | None]:
+    def __call__(self, batch: NDArray[np.float32]) -> Outputs:
         """See `Network`."""
-        outputs = self.session.run(None, {self.session.get_inputs()[0].name: batch})
-        return _split([self.torch.from_numpy(output) for output in outputs])
+        return _split(self.session.run(None, {self.session.get_inputs()[0].name: batch}))
 
 
 def _literal(text: str) -> Any:
@@ -223,8 +228,8 @@ class ScriptNetwork:
         raw["names"] = {int(index): name for index, name in raw["names"].items()}
         self.facts = _facts(path, raw, rect=False)
 
-    def __call__(self, batch: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32] | None]:
+    def __call__(self, batch: NDArray[np.float32]) -> Outputs:
         """See `Network`."""
         with self.torch.inference_mode():
             outputs = self.model(self.torch.from_numpy(batch).to(self.device))
-        return _split(outputs if self.facts.task == "segment" else [outputs])
+        return _of_torch(outputs, self.facts.task)

@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks.coral_seg_yolo_masks import assembly
 from coral_seg_yolo import assemble
+from yolo import letterbox
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ def test_a_box_without_pixels_gives_a_mask_without_pixels() -> None:
     prototypes, coefficients = np.ones((2, 8, 8), np.float32), np.ones((2, 2), np.float32)
     boxes = np.array([[5.2, 5.2, 5.9, 9.0], [0, 0, 32, 32]], np.float32)
     (empty, _), (full, origin) = assemble.box_masks(
-        prototypes, coefficients, boxes, assemble.place((32, 32), (32, 32)), (32, 32)
+        prototypes, coefficients, boxes, letterbox.place((32, 32), (32, 32)), (32, 32)
     )
     assert empty.size == 0
     assert full.shape == (32, 32)

@@ -53,6 +53,31 @@ def test_openvino_gives_the_numbers_and_masks_of_torch(
         assert sum(path.stat().st_size for path in folder.iterdir()) < 0.7 * weights.stat().st_size
 
 
+WITHOUT_TORCH = """
+import sys
+
+for name in ("torch", "torchvision", "ultralytics"):
+    sys.modules[name] = None  # importing it fails
+from coral_seg_yolo import model
+from quadrat import images
+
+found = model.load(sys.argv[1], confidence=0.05).predict(images.read(sys.argv[2]))
+print(*(f"{one.label}:{one.score:.6f}:{one.area_px}" for one in found))
+"""
+
+
+@pytest.mark.parametrize("format", ["openvino", "onnx"])
+def test_runtimes_do_without_torch(weights: Path, exported: Path, tmp_path: Path, format: str) -> None:
+    made = exported if format == "openvino" else export.main(str(weights), format="onnx", out=tmp_path, dynamic=True)[0]
+    images.write(tmp_path / "photo.png", photo(220, 170))
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(made), str(tmp_path / "photo.png")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = model.load(made, confidence=0.05).predict(photo(220, 170))
+    assert found
+    assert done.stdout.split() == [f"{one.label}:{one.score:.6f}:{one.area_px}" for one in found]
+
+
 @pytest.mark.parametrize("format", ["pt", "torchscript"])
 def test_the_input_can_be_given_another_size(weights: Path, tmp_path: Path, format: str) -> None:
     before = model.load(weights).network.facts.size_px
@@ -91,7 +116,7 @@ class Skewed:
 
     def __call__(self, batch):
         predictions, prototypes = self.network(batch)
-        skewed = predictions.clone()
+        skewed = predictions.copy()
         skewed[:, 4:7] *= 1 + self.share
         return skewed, prototypes
 

@@ -13,7 +13,7 @@ import pytest
 from coral_seg_yolo import assemble, model
 from quadrat import files, images, masks
 from quadrat.predictor import Card, write_card
-from yolo import framework, weights
+from yolo import framework, letterbox, weights
 
 Maker = Callable[..., Path]
 
@@ -41,7 +41,7 @@ def test_masks_are_those_of_ultralytics_native_path(
     prototypes = np.stack([cv2.GaussianBlur(one, (0, 0), 2) for one in rough])
     boxes, coefficients = (torch.from_numpy(detections[:, part]) for part in (slice(0, 4), slice(6, None)))
     native = ops.process_mask_native(torch.from_numpy(prototypes), coefficients, boxes, size_wh[::-1]).numpy() > 0
-    placing = assemble.place(size_wh, input_wh)
+    placing = letterbox.place(size_wh, input_wh)
     drawn = assemble.box_masks(prototypes, detections[:, 6:], detections[:, :4], placing, input_wh)
     assert len(drawn) > 3
     shared = union = 0
@@ -97,7 +97,7 @@ def test_a_large_photo_is_averaged_not_sampled(make_weights: Maker, tmp_path: Pa
 
 SPAWNED = """
 import multiprocessing, sys
-from yolo import framework, weights
+from yolo import framework, letterbox, weights
 
 if __name__ == "__main__":
     multiprocessing.set_start_method("spawn")
