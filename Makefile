@@ -42,10 +42,11 @@ test: setup  ## the tests (ARGS="quadrat -k masks" for a part)
 test-slow: setup  ## the tests that are too long for every run
 	$(PY) -m pytest -m slow $(ARGS)
 
-lint: setup  ## ruff (rules and formatting) and the import law
+lint: setup  ## ruff (rules and formatting), the import law, and every function.yaml
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	.venv/bin/lint-imports --no-logo
+	$(PY) -m deploy.validate
 
 format: setup  ## let ruff mend what it can
 	$(PY) -m ruff check --fix .

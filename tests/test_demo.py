@@ -52,6 +52,13 @@ def test_the_demo_renders_annotates_and_scores(tmp_path, capsys):
     height, width = images.read(tmp_path / "stages.jpg").shape[:2]
     assert width > 2 * height
     assert all(str(item.overlay) in printed for item in done)
+    assert "the whole chain: 2 of 2 photographs went through" in printed
+    [(iou, photos)] = re.findall(r"chain: IoU of coral ([\d.]+) inside the frame of (\d) photographs", printed)
+    assert (float(iou) > 0.5, photos) == (True, "2")
+    assert "the same photographs as they were: IoU of coral" in printed
+    through = cvat_xml.read(tmp_path / "chain" / "annotations.xml")
+    assert [photo.image for photo in through] == [item.photo.name for item in done]
+    assert images.read(tmp_path / "chain" / "contact_sheet.jpg").size
     if "DINOv2_mmseg" in WEIGHTS:
         check_segmenter(tmp_path / "segmenter", done, printed)
     else:
@@ -87,6 +94,8 @@ def test_the_demo_goes_on_past_a_bad_photo_and_lists_it(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert re.search(r"left out .*broken\.jpg: .*cut short", printed)
     assert "corners: 0 ok, 0 review, 2 failed" in printed
+    assert "the whole chain: 0 of 2 photographs went through" in printed
+    assert "reef.jpg review: corners: no quadrat frame found" in printed
     assert not list((tmp_path / "out" / "clean").glob("*"))  # there was no grid to remove
 
 
@@ -101,6 +110,7 @@ def test_the_demo_says_which_function_cannot_start_and_goes_on_with_the_others(t
     assert "nowhere.pt: no such weights file" in printed
     assert "pth-lama cannot start, the others go on without it:" in printed
     assert "pth-mmseg-coralscopsegformer cannot start, the others go on without it:" in printed
+    assert "the chain needs pth-yolo-gridcorners, pth-yolo-gridpose, pth-lama: left out" in printed
     assert done[0].verdict(stages.CORNERS) == "-"
     assert (done[0].segmented, done[0].segmented_count) == (None, "-")
     assert not list((tmp_path / "out" / "segmenter").rglob("*.*"))

@@ -15,7 +15,9 @@ ROOMS = ("quadrat", "data_engineering", "yolo", *MODULES, "deploy", "benchmarks"
 NO_NAME_OF_THEIR_OWN = {
     "deploy/host/cli.py",  # --token-env NAME
     "deploy/serving/settings.py",  # `_Reader.get`
+    "deploy/bridge/log.py",  # every secret of `deploy.bridge.settings.IN_FILES`, to hide it
     "deploy/bridge/secret_file.py",  # whatever stands in --env-file
+    "deploy/bridge/settings.py",  # NAME and NAME_FILE of each of them
     "grid_inpainting/backends.py",  # hands LAMA_MODEL to simple-lama-inpainting
 }
 SHELLS_OWN = {"BASH_SOURCE", "PATH", "PWD", "SECONDS"}
@@ -46,11 +48,12 @@ def meant(trees: Iterable[ast.Module], key: ast.expr) -> list[str]:
     """What a key is: a text, a constant of a module, or the keys of the mapping that a loop goes through."""
     if isinstance(key, ast.Constant):
         return [key.value]
-    assert isinstance(key, ast.Name), ast.unparse(key)
+    if not isinstance(key, ast.Name):
+        return []
     for node in (node for tree in trees for node in tree.body):
         if isinstance(node, ast.Assign) and key.id in (names := assigned(node)):
-            value = ast.literal_eval(node.value)
-            return [value if len(names) == 1 else value[names.index(key.id)]]
+            values = [node.value] if len(names) == 1 else node.value.elts
+            return [ast.literal_eval(values[names.index(key.id)])]
         if isinstance(node, ast.For) and key.id in ast.unparse(node.target).strip("()").split(", "):
             assert isinstance(node.iter, ast.Call)
             assert isinstance(node.iter.func, ast.Attribute)
@@ -59,13 +62,16 @@ def meant(trees: Iterable[ast.Module], key: ast.expr) -> list[str]:
 
 
 def where(trees: dict[str, ast.Module], file: str, key: ast.expr) -> tuple[list[ast.Module], ast.expr]:
-    """The files that may say what a key is, and its name there: its own and all others; of ``module.NAME`` that one."""
+    """The file that says what a key is, and its name there: its own, or the one that it imports the name from."""
+    imports = [node for node in ast.walk(trees[file]) if isinstance(node, ast.ImportFrom)]
     if isinstance(key, ast.Attribute):
-        imports = (node for node in ast.walk(trees[file]) if isinstance(node, ast.ImportFrom))
         names = {alias.asname or alias.name: f"{node.module}.{alias.name}" for node in imports for alias in node.names}
         return [trees[names[ast.unparse(key.value)].replace(".", "/") + ".py"]], ast.Name(key.attr)
-    imported = isinstance(key, ast.Name) and key.id.isupper()
-    return [trees[file], *(trees.values() if imported else ())], key
+    for node in imports:
+        for alias in node.names:
+            if isinstance(key, ast.Name) and key.id == (alias.asname or alias.name):
+                return [trees[str(node.module).replace(".", "/") + ".py"]], ast.Name(alias.name)
+    return [trees[file]], key
 
 
 def read_by_the_code() -> dict[str, set[str]]:
@@ -101,7 +107,7 @@ def test_the_search_finds_each_way_of_asking():
     found = read_by_the_code()
     assert "deploy/serving/settings.py" in found["MODEL_PATH"]  # reader.get
     assert "deploy/serving/labels.py" in found["FUNCTION_YAML"]  # (os.environ if ... else env).get
-    assert "deploy/host/log.py" in found["QUADRAT_LOG_FILE"]  # a constant of the module
+    assert "deploy/log.py" in found["QUADRAT_LOG_FILE"]  # a constant of the module
     assert "deploy/serving/__init__.py" in found["HF_HUB_OFFLINE"]  # a loop over a mapping
     assert "yolo/trainer.py" in found["OMP_NUM_THREADS"]  # environ[...]
 

@@ -33,6 +33,8 @@ MADE_BY_USERS = (
     "red_things/",
     "results/",
     "weights/my-",
+    "registry.example.org/",
+    "service/",  # a resource of Kubernetes
     "secrets/",
     "bridge-data/",
     "./",
