@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from deploy.bridge.work_queue import WorkQueue
 
 _PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 _GRACE_S = 30.0
+_NICE = ["nice", "-n", "5"] if shutil.which("nice") else []  # answers to CVAT go before work
 
 
 class Keeper:
@@ -35,7 +37,8 @@ class Keeper:
         pause = _PAUSE_S
         while not self._stop.is_set():
             environment = {**os.environ, PARENT: str(os.getpid()), "TQDM_DISABLE": "1"}  # a log has no use for bars
-            self._process = subprocess.Popen([sys.executable, "-m", "deploy.bridge", "work"], env=environment)
+            command = [sys.executable, "-m", "deploy.bridge", "work"]
+            self._process = subprocess.Popen([*_NICE, *command], env=environment)
             status = self._process.wait()
             if self._stop.is_set():
                 return

@@ -216,7 +216,9 @@ def test_what_may_help_is_tried_again_and_then_given_up(error, bench, cvat, acte
     assert bench.ledger.step(row.id).state == states.DONE
 
 
-@pytest.mark.parametrize("error", [GiveUp("no such label"), MissingError("gone"), RefusedError("400"), AnswerError("400", status=400)])
+@pytest.mark.parametrize(
+    "error", [GiveUp("no such label"), MissingError("gone"), RefusedError("400"), AnswerError("400", status=400)]
+)
 def test_what_needs_a_person_fails_at_once(error, bench, cvat, acted):
     task = add_task(cvat)
     acted.errors = [error]
