@@ -17,9 +17,9 @@ from deploy.host import pool as pools
 from deploy.host.errors import HttpError
 from deploy.host.functions import discover
 from deploy.host.limits import HostError
-from deploy.log import LOG_FILE
 from deploy.host.metrics import HostMetrics
 from deploy.host.pool import Pool
+from deploy.log import LOG_FILE
 
 from .conftest import request
 

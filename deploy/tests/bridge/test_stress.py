@@ -1,4 +1,4 @@
-"""The real command under fire: nothing lost, nothing twice. How long answers take is `benchmarks.bridge_stress`' to say."""
+"""The real command under fire: nothing lost, nothing twice. `benchmarks.bridge_stress` says how long answers take."""
 
 import pytest
 
