@@ -100,6 +100,15 @@ def make(client: Client, job_id: int, frame: int, position: Sequence[float], mes
     return Issue(int(made.id), frame, job_id, False)
 
 
+def resolve(client: Client, number: int) -> None:
+    """Say that an issue is settled; once more does no harm.
+
+    Raises:
+        CvatError: the server refused it.
+    """
+    cvat_server.patch_json(client, f"/api/issues/{number}", f"resolve issue {number}", {"resolved": True})
+
+
 def place_on(photo: DrawnPhoto) -> tuple[float, float, float, float]:
     """Where an issue about a photo lies: round what is drawn there, else in the middle."""
     width, height = photo.size_wh

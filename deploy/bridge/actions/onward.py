@@ -192,6 +192,7 @@ class _Onward:
         self._keep_mappings(child)
         cvat_tasks.link(self.tools.client, family(self.tools.ledger, child))
         for frame, row in self.going().items():
+            self.desk.settle(frame)
             self.tools.ledger.set_photo(self.order.row, frame, row.name, OK)
 
     def _child(self) -> int | None:

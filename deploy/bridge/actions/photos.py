@@ -113,3 +113,9 @@ class Desk:
         made = cvat_issues.make(self.tools.client, self.jobs[frame], frame, place, message)
         self.issues.append(made)
         return made.id
+
+    def settle(self, frame: int) -> None:
+        """Resolve the bridge's issue on a photo that a person has put right, where it is still open."""
+        known = self.open_issue(frame)
+        if known is not None:
+            cvat_issues.resolve(self.tools.client, known)

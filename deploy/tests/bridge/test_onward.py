@@ -79,7 +79,7 @@ def test_a_doubt_is_settled_by_mending_what_was_drawn(bridge, detected):
     assert bridge.go(detected) == ["3 photos into task 2"]
     kept = bridge.rows(detected, "rectify")
     assert kept[1].facts["takes"]["corners_xy_px"] == (BOX + [0, 5]).tolist()
-    assert [(frame, resolved) for frame, _, resolved in bridge.issues()] == [(1, False), (2, False)]
+    assert [(frame, resolved) for frame, _, resolved in bridge.issues()] == [(1, True), (2, True)]
 
 
 def test_a_touch_that_moves_nothing_settles_too(bridge, detected):
