@@ -192,7 +192,13 @@ def _places(one: Drawn) -> Mapping[str, object]:
     elif one.kind == "cuboid":
         keys = _CUBOID
     elif numbers:
-        return {"points": ";".join(f"{x:.2f},{y:.2f}" for x, y in one.xy_px.tolist())}
+        return {"points": ";".join(f"{_number(x)},{_number(y)}" for x, y in one.xy_px.tolist())}
     else:
         return {}
-    return {key: f"{number:.2f}" for key, number in zip(keys, numbers, strict=True)}
+    return {key: _number(number) for key, number in zip(keys, numbers, strict=True)}
+
+
+def _number(value: float) -> str:
+    """With two digits; nothing is a little below zero, so that what is read and written again stays the same."""
+    text = f"{value:.2f}"
+    return "0.00" if text == "-0.00" else text
