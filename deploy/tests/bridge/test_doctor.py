@@ -386,17 +386,17 @@ def test_a_webhook_that_is_off_or_lacks_events(world):
 
 def test_webhooks_that_are_too_many(world):
     first = hook(world)
-    for number, url in ((97, first.target_url), (98, "http://old:8090/webhooks/cvat"), (99, "http://other/thing")):
+    for number, url in ((97, first.target_url), (98, "http://10.0.0.8:8090/webhooks/cvat"), (99, "http://other/thing")):
         world.server.state.webhooks[number] = type(first)(**{**vars(first), "id": number, "target_url": url})
     twice, elsewhere = [finding for finding in found("webhooks") if finding.state == WARNING]
     assert "remove webhook 97" in twice.fix
-    assert "leads elsewhere, to http://old:8090/webhooks/cvat" in elsewhere.words
+    assert "leads elsewhere, to http://10.0.0.8:8090/webhooks/cvat" in elsewhere.words
 
 
 def test_webhooks_to_an_old_address(world):
-    findings = found("webhooks", "http://moved:8090")
+    findings = found("webhooks", "http://10.0.0.7:8090")
     assert [finding.words for finding in findings if finding.state == BROKEN] == [
-        f"project {name} has no webhook to http://moved:8090/webhooks/cvat"
+        f"project {name} has no webhook to http://10.0.0.7:8090/webhooks/cvat"
         for name in ("Quadrat corners", "Quadrat grid", "Coral segmentation")
     ]
     assert [finding.state for finding in findings].count(WARNING) == 3
