@@ -56,7 +56,7 @@ install_system_packages() {
 
 announce() {
     [[ ! -e $stamp ]] || { say "Bringing .venv up to date."; return 0; }
-    say "Setting up .venv: about 281 packages, 3.4 GB to download, 7.2 GB on disk; half a minute to a few minutes on a fast line."
+    say "Setting up .venv: about 282 packages, 3.6 GB to download, 7.8 GB on disk; half a minute to a few minutes on a fast line."
     say "Most of it is PyTorch with CUDA, which runs on the CPU too."
     if [[ -z $backend ]] && ! command -v nvidia-smi >/dev/null; then
         say "This machine has no NVIDIA GPU: 'make setup TORCH_BACKEND=cpu' takes PyTorch's much smaller CPU builds"

@@ -56,7 +56,7 @@ def calls(project: Path) -> str:
 def test_it_says_what_it_downloads_and_installs_everything(project):
     result = set_up(project)
     assert result.returncode == 0, result.stderr
-    assert "281 packages" in result.stdout
+    assert "282 packages" in result.stdout
     assert "TORCH_BACKEND=cpu" in result.stdout
     install = calls(project).splitlines()[-1]
     assert "--override overrides.txt --constraint constraints.txt --editable .[all]" in install
