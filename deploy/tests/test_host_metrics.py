@@ -80,8 +80,9 @@ def test_the_dashboard_names_only_metrics_that_there_are(samples):
     assert set(re.findall(r"{{(\w+)}}", json.dumps(dashboard))) <= labels
 
 
-def test_panels_lie_side_by_side():
-    panels = json.loads(DASHBOARD.read_text())["panels"]
+@pytest.mark.parametrize("dashboard", sorted(DASHBOARD.parents[2].glob("*/dashboard/grafana.json")), ids=str)
+def test_panels_lie_side_by_side(dashboard):
+    panels = json.loads(dashboard.read_text())["panels"]
     cells = [
         (p["gridPos"]["x"] + dx, p["gridPos"]["y"] + dy)
         for p in panels

@@ -141,19 +141,6 @@ def test_the_dashboard_names_only_metrics_that_there_are(season):
     assert set(re.findall(r"{{(\w+)}}", json.dumps(dashboard))) <= labels
 
 
-def test_panels_lie_side_by_side():
-    panels = json.loads(DASHBOARD.read_text())["panels"]
-    cells = [
-        (p["gridPos"]["x"] + dx, p["gridPos"]["y"] + dy)
-        for p in panels
-        for dx in range(p["gridPos"]["w"])
-        for dy in range(p["gridPos"]["h"])
-    ]
-    assert len(set(cells)) == len(cells)
-    assert max(x for x, _ in cells) < 24
-    assert len({panel["id"] for panel in panels}) == len(panels)
-
-
 def test_every_metric_of_ours_is_in_the_docs(season):
     ours = {re.sub("_(bucket|sum|count)$", "", s.name) for s in season if s.name.startswith("quadrat_")}
     assert ours == set(re.findall(r"^\| `(quadrat_bridge_\w+)`", DOCS.read_text(), re.MULTILINE))
