@@ -10,7 +10,7 @@ from data_engineering import cvat_server
 from data_engineering.cvat_errors import CvatError, OutageError
 from deploy.bridge.actions import ACTIONS
 from deploy.bridge.actions.orders import Again, Seen, Tools
-from deploy.bridge.ledger import Delivery, StepRow
+from deploy.bridge.ledger import WAITING, Delivery, StepRow
 from deploy.bridge.plan import JOB_STARTED, TASK_COMPLETED, Plan, Step
 
 _RESOLVE_AGAIN_S = 60.0
@@ -83,7 +83,7 @@ def _moment(date: str) -> str:
 def ask_for(tools: Tools, seen: Seen, request_id: str) -> list[StepRow]:
     """Put down what is due in a task; returns the steps that are to be done now."""
     rows = [row for step in _held(tools.plan, seen) for row in _orders(tools, seen, step, request_id)]
-    return [row for row in rows if row.state == "waiting"]
+    return [row for row in rows if row.state == WAITING]
 
 
 def _held(plan: Plan, seen: Seen) -> Iterator[Step]:

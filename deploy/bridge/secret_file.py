@@ -12,8 +12,6 @@ from pathlib import Path
 
 from deploy.bridge.settings import PAGE_TOKEN, SECRET, take_files
 
-_OTHERS = 0o077
-
 
 class EnvFileError(ValueError):
     """The file cannot be used; the message names the line and what was expected."""
@@ -83,11 +81,6 @@ def write(path: Path, values: Mapping[str, str]) -> None:
         os.replace(name, path)
     finally:
         Path(name).unlink(missing_ok=True)
-
-
-def is_private(path: Path) -> bool:
-    """Whether nobody but its owner may read a file."""
-    return not path.stat().st_mode & _OTHERS
 
 
 # ---------------------------------------------------------------------------------------------- which secrets

@@ -19,7 +19,18 @@ from deploy.bridge.actions import photos, sorting
 from deploy.bridge.actions.orders import Again, Due, GiveUp, Order, Seen, Tools
 from deploy.bridge.actions.photos import Desk
 from deploy.bridge.actions.sorting import CHANGED, Outcome, Sorter
-from deploy.bridge.ledger import FAILED, GOING, OK, REVIEW, SKIPPED, Ledger, PhotoRow
+from deploy.bridge.ledger import (
+    AGAIN,
+    FAILED,
+    GOING,
+    OK,
+    REVIEW,
+    RUNNING,
+    SKIPPED,
+    WAITING,
+    Ledger,
+    PhotoRow,
+)
 from deploy.bridge.plan import DETECT, Step
 from quadrat import images
 from quadrat.drawn import DrawnPhoto
@@ -31,7 +42,7 @@ _FROM = re.compile(r"\s*\(from #\d+(, \d+)?\)$")
 _SUFFIX = re.compile(r"\.[^./]*$")
 _STRANGE = re.compile(r"[^\w.,()+ -]")
 _LONGEST_STEM = 120  # bytes
-_OPEN = ("waiting", "running", "again")
+_OPEN = (WAITING, RUNNING, AGAIN)
 
 
 @dataclass(frozen=True, slots=True)
